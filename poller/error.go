@@ -1,0 +1,82 @@
+package poller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+)
+
+// An Error says why a poll gave no document, in terms that may be shown to a
+// client: no address, no credential, no text of the upstream's. The cause is
+// for the log alone.
+type Error struct {
+	Code    string // one of the codes of protocol.md
+	Message string
+	Status  int   // the upstream's, where that is the reason
+	Cause   error // for the log; may be nil
+}
+
+// The codes of protocol.md that a poll can end with.
+const (
+	CodeUnauthorized    = "unauthorized"
+	CodeForbidden       = "forbidden"
+	CodeGone            = "gone"
+	CodeStatus          = "upstream_status"
+	CodeUnreachable     = "upstream_unreachable"
+	CodeTimeout         = "upstream_timeout"
+	CodeBodyTooLarge    = "body_too_large"
+	CodeBodyInvalid     = "body_invalid"
+	CodeUnsupportedType = "unsupported_type"
+	CodeNotShareable    = "not_shareable"
+)
+
+func (e *Error) Error() string {
+	if e.Cause != nil {
+		return fmt.Sprintf("%s: %s: %v", e.Code, e.Message, e.Cause)
+	}
+	return e.Code + ": " + e.Message
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Cause }
+
+// same reports whether e and o would tell a client the same.
+func (e *Error) same(o *Error) bool {
+	if e == nil || o == nil {
+		return e == o
+	}
+	return e.Code == o.Code && e.Status == o.Status && e.Message == o.Message
+}
+
+// statusError says what an answer means that is neither 200 nor 304.
+func statusError(status int) *Error {
+	switch status {
+	case http.StatusUnauthorized:
+		return &Error{Code: CodeUnauthorized, Message: "the upstream asks for other credentials", Status: status}
+	case http.StatusForbidden:
+		return &Error{Code: CodeForbidden, Message: "the upstream refuses these credentials", Status: status}
+	case http.StatusGone:
+		return &Error{Code: CodeGone, Message: "the upstream says that this is gone for good", Status: status}
+	}
+	text := http.StatusText(status)
+	if text == "" {
+		text = "unknown status"
+	}
+	return &Error{Code: CodeStatus, Message: fmt.Sprintf("the upstream answered %d %s", status, text), Status: status}
+}
+
+// exchangeError says what a failed exchange means: none of err's text is shown.
+func exchangeError(err error, rule *Rule) *Error {
+	var netErr net.Error
+	if errors.Is(err, context.DeadlineExceeded) || errors.As(err, &netErr) && netErr.Timeout() {
+		return &Error{Code: CodeTimeout, Message: fmt.Sprintf("the upstream did not answer within %v", rule.timeout()), Cause: err}
+	}
+	return &Error{Code: CodeUnreachable, Message: "the upstream cannot be reached", Cause: err}
+}
+
+// invalid says that a body is not what it claims to be.
+func invalid(what string, cause error) *Error {
+	return &Error{Code: CodeBodyInvalid, Message: what, Cause: cause}
+}

@@ -1,0 +1,152 @@
+package poller
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// NewTransport returns the transport that polls are made with where none is
+// given: HTTP/1.1, connections kept alive for conns polls at once.
+func NewTransport(conns int) *http.Transport {
+	return &http.Transport{
+		Proxy:                  nil, // a poll goes to the upstream, whatever the environment says
+		DialContext:            (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+		TLSHandshakeTimeout:    10 * time.Second,
+		MaxIdleConns:           2 * conns,
+		MaxIdleConnsPerHost:    conns,
+		IdleConnTimeout:        90 * time.Second,
+		DisableCompression:     true, // readBody asks for gzip and bounds what comes out of it
+		MaxResponseHeaderBytes: 64 << 10,
+	}
+}
+
+const defaultAccept = "application/json, */*;q=0.8"
+
+// A fetcher makes the exchange of a poll. Its secret keys what is kept of
+// credentials.
+type fetcher struct {
+	base   *url.URL
+	client *http.Client
+	secret [32]byte
+}
+
+func newFetcher(base *url.URL, transport http.RoundTripper) fetcher {
+	f := fetcher{base: base, client: &http.Client{Transport: transport, CheckRedirect: sameOrigin}}
+	rand.Read(f.secret[:])
+	return f
+}
+
+// sameOrigin follows redirects within the upstream only: http.Client would
+// carry a rule's own headers, an API key among them, to any host.
+func sameOrigin(req *http.Request, via []*http.Request) error {
+	first := via[0].URL
+	if req.URL.Scheme != first.Scheme || req.URL.Host != first.Host || len(via) >= 10 {
+		return http.ErrUseLastResponse
+	}
+	return nil
+}
+
+// validators are what an upstream gave to ask with next time (RFC 9110,
+// section 8.8).
+type validators struct{ etag, lastModified string }
+
+// An answer is a complete exchange: the body is whole.
+type answer struct {
+	status  int // 200, or 304 where the validators held
+	header  http.Header
+	body    []byte
+	started time.Time
+}
+
+// fetch makes one exchange within the rule's time limit. The body it returns
+// is read into buf and valid until buf is next used.
+func (f *fetcher) fetch(ctx context.Context, req Request, identity http.Header, v validators, buf *bytes.Buffer) (*answer, *Error) {
+	ctx, cancel := context.WithTimeout(ctx, req.Rule.timeout())
+	defer cancel()
+	out, err := f.request(ctx, req, identity, v)
+	if err != nil {
+		return nil, &Error{Code: CodeUnreachable, Message: "the request cannot be made", Cause: err}
+	}
+	a := &answer{started: time.Now()}
+	res, err := f.client.Do(out)
+	if err != nil {
+		return nil, exchangeError(err, req.Rule)
+	}
+	defer res.Body.Close()
+	a.status, a.header = res.StatusCode, res.Header
+	switch {
+	case res.StatusCode == http.StatusOK:
+	case res.StatusCode == http.StatusNotModified && v != (validators{}):
+		return a, nil
+	default:
+		e := statusError(res.StatusCode)
+		return a, e
+	}
+	if err := readBody(res, req.Rule.maxBody(), buf); err != nil {
+		return a, err
+	}
+	a.body = buf.Bytes()
+	return a, nil
+}
+
+// request builds what is sent. Scheme, host and base path are the upstream's;
+// the client's URL is appended to the path and can change nothing else.
+func (f *fetcher) request(ctx context.Context, req Request, identity http.Header, v validators) (*http.Request, error) {
+	if !strings.HasPrefix(req.URL, "/") {
+		return nil, fmt.Errorf("url %q: want a path that starts with /", req.URL)
+	}
+	path, query, hasQuery := strings.Cut(req.URL, "?")
+	decoded, err := url.PathUnescape(path)
+	if err != nil {
+		return nil, fmt.Errorf("url %q: %w", req.URL, err)
+	}
+	u := *f.base
+	u.RawPath = strings.TrimSuffix(f.base.EscapedPath(), "/") + path
+	u.Path = strings.TrimSuffix(f.base.Path, "/") + decoded
+	u.RawQuery, u.ForceQuery = query, hasQuery && query == ""
+	out := (&http.Request{
+		Method: http.MethodGet, URL: &u, Host: f.base.Host,
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: make(http.Header),
+	}).WithContext(ctx)
+	out.Header.Set("Accept", defaultAccept)
+	out.Header.Set("Accept-Encoding", "gzip")
+	out.Header.Set("User-Agent", "pollbridge")
+	for name, values := range identity {
+		out.Header[name] = values
+	}
+	for name, values := range req.Rule.Header {
+		out.Header[name] = values
+	}
+	if host := req.Rule.Header.Get("Host"); host != "" {
+		out.Host = host
+		out.Header.Del("Host")
+	}
+	if v.etag != "" {
+		out.Header.Set("If-None-Match", v.etag)
+	}
+	if v.lastModified != "" {
+		out.Header.Set("If-Modified-Since", v.lastModified)
+	}
+	return out, nil
+}
+
+func (r *Rule) timeout() time.Duration {
+	if r.Timeout <= 0 {
+		return 10 * time.Second
+	}
+	return r.Timeout
+}
+
+func (r *Rule) maxBody() int64 {
+	if r.MaxBody <= 0 {
+		return 8 << 20
+	}
+	return r.MaxBody
+}

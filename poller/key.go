@@ -1,0 +1,130 @@
+package poller
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/binary"
+	"hash"
+	"net/http"
+	"strings"
+	"time"
+
+	"pollbridge/diff"
+)
+
+// A Rule says how the resources of one endpoint are polled. It is not modified
+// after first use.
+type Rule struct {
+	Name        string        // for the log; the pattern
+	Interval    time.Duration // between the starts of two polls
+	MaxInterval time.Duration // stretch up to this while nothing changes; zero: do not
+	Timeout     time.Duration // over a whole exchange; zero: 10 s
+	Linger      time.Duration // how long polling goes on when nobody watches
+
+	// Vary names the request headers that tell users apart, in canonical form.
+	// They are part of the key, and they alone of a client's headers are sent
+	// upstream. "Cookie:sid" is the cookie sid and no other.
+	Vary []string
+
+	// Header is sent with every poll, and wins over a client's. Host is
+	// understood.
+	Header http.Header
+
+	Differ  *diff.Differ // nil: no identity keys given, nothing ignored
+	Format  Format
+	MaxBody int64 // bytes after decompression; zero: 8 MiB
+}
+
+// Format is the form in which a rule's changes are told.
+type Format string
+
+// The formats that config.md names.
+const (
+	JSONPatch    Format = "json-patch"  // RFC 6902; also the zero value's meaning
+	MergePatch   Format = "merge-patch" // RFC 7396
+	SnapshotOnly Format = "snapshot"
+)
+
+// A Request names a resource as a client asks for it.
+type Request struct {
+	Rule *Rule
+
+	// URL is the path and query, in the one spelling that all who mean this
+	// resource use. It starts with a slash and is appended to the upstream's
+	// base path.
+	URL string
+
+	// Header is the client's. Only what Rule.Vary names is looked at, and the
+	// Poller keeps nothing else of it.
+	Header http.Header
+}
+
+// key identifies a resource: who has the same key is shown the same document.
+// It is a keyed hash, so that credentials cannot be read from it or guessed.
+type key [sha256.Size]byte
+
+// key is the only function that makes keys. Every field is prefixed by its
+// length, so that no two different requests are written alike.
+func (f *fetcher) key(req Request) key {
+	h := hmac.New(sha256.New, f.secret[:])
+	writeField(h, req.Rule.Name)
+	writeField(h, req.URL)
+	for _, name := range req.Rule.Vary {
+		values := varyValues(req.Header, name)
+		writeField(h, name)
+		writeLen(h, len(values))
+		for _, v := range values {
+			writeField(h, v)
+		}
+	}
+	var k key
+	h.Sum(k[:0])
+	return k
+}
+
+func writeField(h hash.Hash, s string) {
+	writeLen(h, len(s))
+	h.Write([]byte(s))
+}
+
+func writeLen(h hash.Hash, n int) {
+	var b [8]byte
+	binary.BigEndian.PutUint64(b[:], uint64(n))
+	h.Write(b[:])
+}
+
+// varyValues returns the values in h of one entry of Rule.Vary: those of a
+// header, or of the one cookie that "Cookie:name" names.
+func varyValues(h http.Header, entry string) []string {
+	name, cookie, ok := strings.Cut(entry, ":")
+	if !ok {
+		return h[entry]
+	}
+	var values []string
+	for _, c := range (&http.Request{Header: http.Header{"Cookie": h[name]}}).CookiesNamed(cookie) {
+		values = append(values, c.Value)
+	}
+	return values
+}
+
+// identity returns the headers of a client that are sent upstream, and whether
+// there are any: without one, all who ask are indistinguishable, and what is
+// polled for one of them is shared with all.
+func identity(req Request) (h http.Header, private bool) {
+	h = make(http.Header)
+	for _, entry := range req.Rule.Vary {
+		values := varyValues(req.Header, entry)
+		name, cookie, ok := strings.Cut(entry, ":")
+		for _, v := range values {
+			private = true
+			if ok {
+				v = cookie + "=" + v
+			}
+			h[name] = append(h[name], v)
+		}
+	}
+	if cookies := h["Cookie"]; len(cookies) > 1 {
+		h["Cookie"] = []string{strings.Join(cookies, "; ")} // RFC 6265, section 5.4: one field
+	}
+	return h, private
+}

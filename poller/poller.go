@@ -1,0 +1,247 @@
+// Package poller polls each distinct upstream request once, however many watch
+// it, and tells its watchers when the answer changed.
+//
+// # How it works
+//
+// A resource is one distinct upstream request: a rule, a URL, and the values of
+// the request headers that the rule says tell users apart (see [Request]). While
+// somebody watches, one goroutine polls it; what it sees becomes a [Snapshot],
+// which is immutable and superseded by the next. Publishing stores the new
+// snapshot and then calls every watcher's Wake, which must not block. A watcher
+// reads the newest snapshot whenever it gets round to it.
+//
+// That is all there is: no queue, so no limit on one, no drop policy and no
+// backlog. A slow watcher wakes late and finds the newest. Wake is a level, not
+// an edge: a watcher is registered before it first reads, so an update can be
+// seen twice but never missed. A failed poll is a snapshot too, the last good
+// one with an error, so that data and health travel on one path.
+//
+// # What is promised
+//
+//   - never two polls of one resource at once, and a poll's rate does not depend
+//     on the number of watchers;
+//   - the snapshots that a watcher sees are, in order, a subsequence of what the
+//     upstream answered;
+//   - a document reaches only watchers whose request makes the same key.
+//
+// The package knows no WebSocket and no configuration file.
+package poller
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+	"golang.org/x/time/rate"
+)
+
+// ErrTooMany is returned by Watch when Options.Resources are polled already.
+var ErrTooMany = errors.New("too many resources are polled at once")
+
+// ErrClosed is returned by Watch after Close.
+var ErrClosed = errors.New("poller is closed")
+
+// Options configure a Poller. Only Upstream is required.
+type Options struct {
+	// Upstream is the origin of every poll: scheme, host and an optional base
+	// path. Nothing a client says can choose another.
+	Upstream *url.URL
+
+	// Transport makes the requests. Nil means one with HTTP/1.1 keep-alive
+	// connections, as many as Concurrency.
+	Transport http.RoundTripper
+
+	// Resources is how many may be polled at once. Zero means 10,000.
+	Resources int
+
+	// Concurrency is how many polls may be under way at once. Zero means 64.
+	Concurrency int
+
+	// Rate is how many polls may start a second. Zero means no limit.
+	Rate float64
+
+	// Idle is how many bytes are spent on remembering resources that nobody
+	// watches, so that those who come back resume. Zero means 64 MiB.
+	Idle int
+
+	// Log takes changes of state: a resource fails, recovers, is refused.
+	// Nil discards them.
+	Log *slog.Logger
+}
+
+// A Poller holds the resources. Create it with New.
+type Poller struct {
+	o       Options
+	fetch   fetcher
+	slots   chan struct{} // one token for every poll that may be under way
+	rate    *rate.Limiter // nil: no limit
+	ctx     context.Context
+	cancel  context.CancelFunc
+	running sync.WaitGroup
+
+	// mu guards the fields below. It is taken before a resource's own.
+	mu        sync.Mutex
+	watched   map[key]*resource
+	idle      *lru.Cache[key, *Snapshot]
+	idleBytes int
+	closed    bool
+}
+
+// New returns a Poller that polls nothing yet.
+func New(o Options) *Poller {
+	if o.Resources <= 0 {
+		o.Resources = 10_000
+	}
+	if o.Concurrency <= 0 {
+		o.Concurrency = 64
+	}
+	if o.Idle <= 0 {
+		o.Idle = 64 << 20
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Transport == nil {
+		o.Transport = NewTransport(o.Concurrency)
+	}
+	p := &Poller{
+		o:       o,
+		fetch:   newFetcher(o.Upstream, o.Transport),
+		slots:   make(chan struct{}, o.Concurrency),
+		watched: make(map[key]*resource),
+	}
+	if o.Rate > 0 {
+		p.rate = rate.NewLimiter(rate.Limit(o.Rate), max(1, int(o.Rate)))
+	}
+	p.idle, _ = lru.NewWithEvict(maxIdle, func(_ key, s *Snapshot) { p.idleBytes -= s.size() }) // fails on a size of zero only
+	p.ctx, p.cancel = context.WithCancel(context.Background())
+	return p
+}
+
+// maxIdle is how many idle resources are remembered, however small they are.
+const maxIdle = 100_000
+
+// remember keeps the snapshot of a resource that nobody watches. p.mu is held.
+func (p *Poller) remember(k key, s *Snapshot) {
+	p.idle.Add(k, s)
+	p.idleBytes += s.size()
+	for p.idleBytes > p.o.Idle {
+		p.idle.RemoveOldest()
+	}
+}
+
+// A Watcher is told that there may be something newer to read.
+type Watcher interface {
+	// Wake must return at once, and must not call the Watch. It may be called
+	// more often than there is news.
+	Wake()
+}
+
+// A Signal is a Watcher for a goroutine that waits: after any number of wakes
+// one value can be received. Make it with a capacity of one.
+type Signal chan struct{}
+
+// Wake implements Watcher.
+func (s Signal) Wake() {
+	select {
+	case s <- struct{}{}:
+	default:
+	}
+}
+
+// A Watch is one watcher's hold on a resource: while it is open the resource
+// is polled. Close it when done.
+type Watch struct {
+	resource *resource
+	watcher  Watcher
+	index    int // in resource.watches, -1 when closed; guarded by resource.mu
+}
+
+// Watch has w woken when the resource that req names changes. It starts the
+// polling of a resource that nobody watched. The error is ErrTooMany, ErrClosed
+// or nil.
+func (p *Poller) Watch(req Request, w Watcher) (*Watch, error) {
+	k := p.fetch.key(req)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return nil, ErrClosed
+	}
+	r, ok := p.watched[k]
+	if !ok {
+		if len(p.watched) >= p.o.Resources {
+			return nil, ErrTooMany
+		}
+		r = p.start(k, req)
+	}
+	return r.join(w), nil
+}
+
+// start begins to poll a resource. p.mu is held.
+func (p *Poller) start(k key, req Request) *resource {
+	r := newResource(p, k, req)
+	if last, ok := p.idle.Get(k); ok {
+		p.idle.Remove(k)
+		r.resume(last)
+	}
+	p.watched[k] = r
+	p.running.Go(func() { r.run(p.ctx) })
+	return r
+}
+
+// retire takes a resource that nobody watches out of the map, unless somebody
+// came at the last moment, and remembers its snapshot without the credentials
+// it was polled with. It reports whether the resource is retired.
+func (p *Poller) retire(r *resource) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.watches) > 0 {
+		return false
+	}
+	delete(p.watched, r.key)
+	if s := r.newest.Load(); s != nil && s.Version != "" && !s.Over {
+		p.remember(r.key, s.bare())
+	}
+	return true
+}
+
+// Refresh polls at once those watched resources that match says, and returns
+// how many. A poll that is under way when Refresh is called is followed by
+// another, because it may have read what was true before.
+func (p *Poller) Refresh(match func(rule *Rule, url string) bool) int {
+	now := time.Now()
+	n := 0
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, r := range p.watched {
+		if match(r.req.Rule, r.req.URL) {
+			r.pollAfter(now)
+			n++
+		}
+	}
+	return n
+}
+
+// Watched is the number of resources that are polled at present.
+func (p *Poller) Watched() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.watched)
+}
+
+// Close stops all polls and waits until they have ended. Watches stay valid
+// and see nothing new.
+func (p *Poller) Close() {
+	p.mu.Lock()
+	p.closed = true
+	p.mu.Unlock()
+	p.cancel()
+	p.running.Wait()
+}

@@ -1,0 +1,388 @@
+package poller
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// A resource is one upstream request that is polled while somebody watches.
+type resource struct {
+	p        *Poller
+	key      key
+	req      Request     // without the client's headers
+	identity http.Header // sent upstream; gone with the resource
+	private  bool        // polled for one identity: nobody else has this key
+
+	newest   atomic.Pointer[Snapshot] // nil until there is something to show
+	interval atomic.Int64             // in force, a time.Duration
+	kick     chan struct{}            // one slot: something below changed, look again
+
+	// Only run and what it calls use these.
+	base       *Snapshot  // the last good document, shown or not
+	validators validators // of the last good answer
+	failures   int        // polls that failed in a row
+	polls      int
+
+	// mu guards the fields below. It is taken after Poller.mu, and Wake is
+	// called with it held.
+	mu      sync.Mutex
+	watches []*Watch
+	left    time.Time     // when the last watcher left; zero: nobody has yet
+	started time.Time     // start of the latest poll that has ended
+	next    time.Time     // when the next is due
+	want    time.Time     // a poll that started later than this is wanted
+	polled  chan struct{} // closed when a poll ends; nil: nobody waits
+}
+
+func newResource(p *Poller, k key, req Request) *resource {
+	r := &resource{p: p, key: k, req: Request{Rule: req.Rule, URL: req.URL}, kick: make(chan struct{}, 1)}
+	r.identity, r.private = identity(req)
+	r.interval.Store(int64(req.Rule.Interval))
+	return r
+}
+
+// resume continues from what was known when the resource was last watched. A
+// private document is not shown before the upstream has confirmed that these
+// credentials still get it.
+func (r *resource) resume(last *Snapshot) {
+	r.base = last
+	if !r.private {
+		r.newest.Store(last)
+	}
+}
+
+// join adds a watcher. Poller.mu is held, so the resource is not retired.
+func (r *resource) join(w Watcher) *Watch {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	watch := &Watch{resource: r, watcher: w, index: len(r.watches)}
+	r.watches = append(r.watches, watch)
+	return watch
+}
+
+// Newest returns the newest snapshot; nil until there is one. It takes no lock.
+func (w *Watch) Newest() *Snapshot { return w.resource.newest.Load() }
+
+// Interval returns the interval in force: the rule's, or a longer one while
+// nothing changes.
+func (w *Watch) Interval() time.Duration { return time.Duration(w.resource.interval.Load()) }
+
+// Close ends the watch: once it has returned, Wake is not called any more.
+// After the last one the resource is polled for the rule's Linger.
+func (w *Watch) Close() {
+	r := w.resource
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if w.index < 0 {
+		return
+	}
+	last := len(r.watches) - 1
+	r.watches[w.index] = r.watches[last]
+	r.watches[w.index].index = w.index
+	r.watches[last] = nil
+	r.watches = r.watches[:last]
+	w.index = -1
+	if last == 0 {
+		r.left = time.Now()
+		r.poke()
+	}
+}
+
+// After waits until a poll that started later than t has ended, has one made
+// if need be, and returns what is newest then. The error is the context's.
+func (w *Watch) After(ctx context.Context, t time.Time) (*Snapshot, error) {
+	r := w.resource
+	for {
+		r.mu.Lock()
+		if r.started.After(t) {
+			r.mu.Unlock()
+			return r.newest.Load(), nil
+		}
+		if r.polled == nil {
+			r.polled = make(chan struct{})
+		}
+		polled := r.polled
+		r.wantAfterLocked(t)
+		r.mu.Unlock()
+		select {
+		case <-polled:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+func (r *resource) pollAfter(t time.Time) {
+	r.mu.Lock()
+	r.wantAfterLocked(t)
+	r.mu.Unlock()
+}
+
+func (r *resource) wantAfterLocked(t time.Time) {
+	if t.After(r.want) {
+		r.want = t
+		r.poke()
+	}
+}
+
+// poke has run look at its timers again.
+func (r *resource) poke() {
+	select {
+	case r.kick <- struct{}{}:
+	default:
+	}
+}
+
+// run polls until the resource is retired or ctx ends.
+func (r *resource) run(ctx context.Context) {
+	for r.wait(ctx) {
+		if !r.p.acquire(ctx) {
+			return
+		}
+		r.poll(ctx)
+		r.p.release()
+	}
+}
+
+// wait returns true when a poll is due, false when there will be no other.
+func (r *resource) wait(ctx context.Context) bool {
+	for {
+		due, abandoned := r.timers()
+		now := time.Now()
+		if !abandoned.IsZero() && !now.Before(abandoned) && r.p.retire(r) {
+			return false
+		}
+		if !due.IsZero() && !now.Before(due) {
+			return ctx.Err() == nil
+		}
+		if !r.sleep(ctx, now, due, abandoned) {
+			return false
+		}
+	}
+}
+
+// timers returns when the next poll is due (zero: never) and when the resource
+// is given up unless somebody watches it (zero: somebody does).
+func (r *resource) timers() (due, abandoned time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := r.newest.Load()
+	over := s != nil && s.Over
+	if len(r.watches) == 0 {
+		abandoned = r.left.Add(r.req.Rule.Linger)
+		if over {
+			abandoned = r.left
+		}
+	}
+	switch {
+	case over:
+	case !r.want.IsZero() && !r.started.After(r.want):
+		due = time.Unix(1, 0)
+	case r.next.IsZero():
+		due = time.Unix(1, 0)
+	default:
+		due = r.next
+	}
+	return due, abandoned
+}
+
+func (r *resource) sleep(ctx context.Context, now, due, abandoned time.Time) bool {
+	until := due
+	if until.IsZero() || !abandoned.IsZero() && abandoned.Before(until) {
+		until = abandoned
+	}
+	var fire <-chan time.Time
+	if !until.IsZero() {
+		timer := time.NewTimer(until.Sub(now))
+		defer timer.Stop()
+		fire = timer.C
+	}
+	select {
+	case <-fire:
+	case <-r.kick:
+	case <-ctx.Done():
+		return false
+	}
+	return true
+}
+
+// acquire waits for leave to poll. It reports false when ctx ends.
+func (p *Poller) acquire(ctx context.Context) bool {
+	if p.rate != nil && p.rate.Wait(ctx) != nil {
+		return false
+	}
+	select {
+	case p.slots <- struct{}{}:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func (p *Poller) release() { <-p.slots }
+
+var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+// poll makes one poll and publishes what is new.
+func (r *resource) poll(ctx context.Context) {
+	started := time.Now()
+	buf := buffers.Get().(*bytes.Buffer)
+	buf.Reset()
+	changed, retryAfter, err := r.attempt(ctx, buf)
+	if ctx.Err() != nil {
+		return
+	}
+	buffers.Put(buf)
+	if err != nil {
+		r.fail(err)
+	}
+	r.schedule(started, changed, retryAfter, err)
+}
+
+// attempt makes the exchange and takes in the answer. Nothing that an upstream
+// sends may take the process down: a panic is a poll that failed.
+func (r *resource) attempt(ctx context.Context, buf *bytes.Buffer) (changed bool, retryAfter time.Duration, err *Error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = invalid("the answer could not be understood", fmt.Errorf("panic: %v\n%s", v, debug.Stack()))
+		}
+	}()
+	v := r.validators
+	if r.polls++; r.base == nil || r.polls%unconditional == 0 {
+		v = validators{}
+	}
+	a, err := r.p.fetch.fetch(ctx, r.req, r.identity, v, buf)
+	if a != nil {
+		retryAfter = parseRetryAfter(a.header, time.Now())
+	}
+	if err != nil {
+		return false, retryAfter, err
+	}
+	changed, err = r.take(a)
+	return changed, retryAfter, err
+}
+
+// unconditional is how often a poll goes without validators: some upstreams'
+// lie.
+const unconditional = 64
+
+// fail publishes that the latest poll failed, unless that is known.
+func (r *resource) fail(err *Error) {
+	r.failures++
+	r.validators = validators{}
+	shown := r.newest.Load()
+	next := &Snapshot{seen: &lastSeen{private: r.private}}
+	if shown != nil {
+		if shown.Over || shown.Err.same(err) {
+			return
+		}
+		next = shown.failed(err)
+	}
+	next.Err = err
+	next.Over = r.final(err, next.Version != "")
+	r.log().Warn("poll failed", "code", err.Code, "reason", err.Message, "cause", err.Cause, "final", next.Over)
+	r.publish(next)
+}
+
+// final reports whether an error ends the subscriptions. Credentials that are
+// refused do; but those of a shared poll are the operator's, so that clients
+// who have its document keep it while the operator mends them.
+func (r *resource) final(err *Error, shown bool) bool {
+	switch err.Code {
+	case CodeNotShareable, CodeUnsupportedType, CodeGone:
+		return true
+	case CodeUnauthorized, CodeForbidden:
+		return r.private || !shown
+	}
+	return false
+}
+
+// confirm takes note that the upstream still says what base says.
+func (r *resource) confirm() {
+	r.base.seen.set(time.Now())
+	if shown := r.newest.Load(); shown == nil || shown.Err != nil {
+		r.publish(r.base.bare())
+	}
+}
+
+// publish makes s the newest and wakes all watchers.
+func (r *resource) publish(s *Snapshot) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.newest.Store(s)
+	for _, w := range r.watches {
+		w.watcher.Wake()
+	}
+}
+
+// schedule says when the next poll is due, and tells those who wait for the
+// end of this one.
+func (r *resource) schedule(started time.Time, changed bool, retryAfter time.Duration, err *Error) {
+	rule := r.req.Rule
+	interval := time.Duration(r.interval.Load())
+	var wait time.Duration
+	switch {
+	case err != nil:
+		wait = max(backoff(rule, r.failures), retryAfter)
+	case changed || r.failures > 0:
+		interval = rule.Interval
+		wait = interval
+	default:
+		interval = min(interval*3/2, max(rule.MaxInterval, rule.Interval))
+		wait = interval
+	}
+	if err == nil {
+		if r.failures > 0 {
+			r.log().Info("poll recovered", "failures", r.failures)
+		}
+		r.failures = 0
+	}
+	r.interval.Store(int64(interval))
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.next.IsZero() { // after the first poll take a place of one's own in the interval
+		wait -= time.Duration(rand.Int64N(int64(wait)/2 + 1))
+	}
+	r.next = started.Add(wait)
+	r.started = started
+	if r.polled != nil {
+		close(r.polled)
+		r.polled = nil
+	}
+}
+
+// backoff is how long to wait after n failures in a row: between the interval
+// and its 2^n-fold, at most the larger of max_interval and a minute, anywhere
+// in between, so that resources that failed together do not come back together.
+func backoff(rule *Rule, n int) time.Duration {
+	ceiling := max(rule.MaxInterval, time.Minute)
+	top := rule.Interval
+	for range n {
+		if top *= 2; top >= ceiling {
+			top = ceiling
+			break
+		}
+	}
+	if top <= rule.Interval {
+		return rule.Interval
+	}
+	return rule.Interval + time.Duration(rand.Int64N(int64(top-rule.Interval)))
+}
+
+// log names the resource by its rule and path; a query may hold a secret.
+func (r *resource) log() *slog.Logger {
+	path, _, query := strings.Cut(r.req.URL, "?")
+	if query {
+		path += "?…"
+	}
+	return r.p.o.Log.With("rule", r.req.Rule.Name, "url", path)
+}

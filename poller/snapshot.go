@@ -1,0 +1,186 @@
+package poller
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"net/http"
+	"sync"
+	"time"
+
+	"pollbridge/diff"
+)
+
+// A Snapshot is one observed state of a resource. It is immutable but for what
+// Memo keeps, and is superseded by the next one.
+type Snapshot struct {
+	// Version names the document by its content: the same bytes have the same
+	// version on every node and after every restart. Empty when the upstream
+	// has not given a document yet; then Err is set.
+	Version string
+
+	Body   []byte         // the document as the upstream gave it, in valid UTF-8
+	Doc    *diff.Document // the same as JSON; for Lines the array of its lines
+	Lines  bool           // the body is text, not JSON
+	Header http.Header    // end-to-end response headers, without Set-Cookie
+
+	At  time.Time // when the upstream was first seen to say this
+	Err *Error    // why the latest poll failed; nil when it succeeded
+
+	// Over says that there will be no further snapshot, for the reason that Err
+	// gives.
+	Over bool
+
+	trail []step // how clients get here from earlier versions, oldest first
+	seen  *lastSeen
+
+	// mu guards memo.
+	mu   sync.Mutex
+	memo map[string]*memo
+}
+
+// A step is the patch from one version to the next of the trail; the last
+// step leads to the snapshot itself.
+type step struct {
+	from  string
+	patch []byte // RFC 6902, an array
+}
+
+// maxSteps bounds the steps that are remembered where patches are tiny.
+const maxSteps = 512
+
+// versionOf names a document: 128 bits of SHA-256, base64url without padding.
+func versionOf(body []byte) string {
+	sum := sha256.Sum256(body)
+	return base64.RawURLEncoding.EncodeToString(sum[:16])
+}
+
+// Confirmed is when the upstream was last seen to say this: the time of the
+// last good poll.
+func (s *Snapshot) Confirmed() time.Time { return s.seen.time() }
+
+// Private reports whether the snapshot was polled for one identity only.
+func (s *Snapshot) Private() bool { return s.seen.private }
+
+// Patch returns the patch that leads from the version that a client holds to
+// this one; nil where that version is not remembered, or where the patch is
+// not smaller than the document.
+//
+// RFC 6902 patches are joined end to end: applying the operations of one after
+// those of the other is applying both. So the remembered patches are all the
+// history that is needed, and they are never worth more than the document.
+func (s *Snapshot) Patch(from string) []byte {
+	for i := len(s.trail) - 1; i >= 0; i-- {
+		if s.trail[i].from == from {
+			return joinPatches(s.trail[i:])
+		}
+	}
+	return nil
+}
+
+func joinPatches(steps []step) []byte {
+	if len(steps) == 1 {
+		return steps[0].patch
+	}
+	n := 1
+	for _, s := range steps {
+		n += len(s.patch) - 1
+	}
+	joined := make([]byte, 0, n)
+	for i, s := range steps {
+		joined = append(joined, s.patch[:len(s.patch)-1]...)
+		if i > 0 {
+			joined[len(joined)-len(s.patch)+1] = ',' // its opening bracket
+		}
+	}
+	return append(joined, ']')
+}
+
+// extendTrail returns the trail of the document that patch makes of the one
+// that trail leads to. Where there is no patch, or together they are no
+// smaller than the document, earlier steps are dropped. The slice may share
+// memory with trail: only the newest trail is ever extended.
+func extendTrail(trail []step, from string, patch []byte, size int) []step {
+	if patch == nil {
+		return nil
+	}
+	trail = append(trail, step{from, patch})
+	total, first := 0, len(trail)
+	for first > 0 && len(trail)-first < maxSteps && total+len(trail[first-1].patch) < size {
+		first--
+		total += len(trail[first].patch)
+	}
+	return trail[first:]
+}
+
+// failed returns what follows s when a poll ends with err: the same document.
+func (s *Snapshot) failed(err *Error) *Snapshot {
+	next := s.bare()
+	next.Err = err
+	return next
+}
+
+// bare returns s without what was made from it and without its error.
+func (s *Snapshot) bare() *Snapshot {
+	return &Snapshot{
+		Version: s.Version, Body: s.Body, Doc: s.Doc, Lines: s.Lines, Header: s.Header,
+		At: s.At, trail: s.trail, seen: s.seen,
+	}
+}
+
+// size is the number of bytes of memory that the snapshot holds.
+func (s *Snapshot) size() int {
+	n := 1 << 10
+	if s.Doc != nil {
+		n += s.Doc.Size()
+	}
+	if s.Lines {
+		n += len(s.Body)
+	}
+	for _, t := range s.trail {
+		n += len(t.patch)
+	}
+	return n
+}
+
+type memo struct {
+	once  sync.Once
+	value []byte
+}
+
+// Memo returns what build returns, which is called once per snapshot and name
+// however many ask: what is derived from a snapshot is made by the first to
+// need it, shared by all, and goes when the snapshot goes.
+func (s *Snapshot) Memo(name string, build func() []byte) []byte {
+	s.mu.Lock()
+	m := s.memo[name]
+	if m == nil {
+		if s.memo == nil {
+			s.memo = make(map[string]*memo)
+		}
+		m = new(memo)
+		s.memo[name] = m
+	}
+	s.mu.Unlock()
+	m.once.Do(func() { m.value = build() })
+	return m.value
+}
+
+// lastSeen is when a resource's document was last confirmed. The snapshots of a
+// resource share it, so that a poll that changed nothing makes nothing new.
+type lastSeen struct {
+	private bool
+	mu      sync.Mutex // guards at
+	at      time.Time
+}
+
+func (l *lastSeen) time() time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.at
+}
+
+func (l *lastSeen) set(t time.Time) {
+	l.mu.Lock()
+	l.at = t
+	l.mu.Unlock()
+}

@@ -1,0 +1,223 @@
+package poller
+
+import (
+	"bytes"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"pollbridge/diff"
+)
+
+// take takes in a good answer and reports whether it made a new document.
+func (r *resource) take(a *answer) (changed bool, err *Error) {
+	if err := guard(r.req.Rule, r.private, a.header); err != nil {
+		return false, err
+	}
+	if a.status == http.StatusNotModified {
+		r.confirm()
+		return false, nil
+	}
+	r.validators = validators{etag: a.header.Get("Etag"), lastModified: a.header.Get("Last-Modified")}
+	if r.base != nil && string(a.body) == string(r.base.Body) {
+		r.confirm()
+		return false, nil
+	}
+	next, err := r.read(a)
+	if err != nil {
+		return false, err
+	}
+	if next == nil {
+		r.confirm()
+		return false, nil
+	}
+	r.base = next
+	r.publish(next)
+	return true, nil
+}
+
+// read makes the next snapshot of an answer whose bytes are new; nil where it
+// says the same.
+func (r *resource) read(a *answer) (*Snapshot, *Error) {
+	body := bytes.Clone(decodeUTF8(a.body)) // a.body is used again by the next poll
+	contentType := a.header.Get("Content-Type")
+	lines, err := r.isLines(body, contentType)
+	if err != nil {
+		return nil, err
+	}
+	text, differ := body, r.req.Rule.Differ
+	if lines {
+		text, differ = diff.Lines(body), nil
+	}
+	doc, patch, err := r.compare(differ, text, lines, contentType)
+	if err != nil || doc == nil {
+		return nil, err
+	}
+	next := &Snapshot{
+		Version: versionOf(body), Body: body, Doc: doc, Lines: lines,
+		Header: endToEnd(a.header), At: time.Now(), seen: &lastSeen{private: r.private},
+	}
+	next.seen.at = next.At
+	if r.base != nil && r.base.Lines == lines {
+		next.trail = r.trail(patch, doc)
+	}
+	return next, nil
+}
+
+// compare diffs text with the last good document. It returns no document where
+// they say the same.
+func (r *resource) compare(differ *diff.Differ, text []byte, lines bool, contentType string) (doc *diff.Document, patch []byte, e *Error) {
+	var err error
+	if r.base == nil || r.base.Lines != lines {
+		doc, err = differ.Parse(text)
+	} else {
+		doc, patch, err = differ.Next(r.base.Doc, text)
+		if doc == r.base.Doc {
+			doc = nil
+		}
+	}
+	if err != nil {
+		return nil, nil, invalid(fmt.Sprintf("the body is not the JSON that its type, %q, says", contentType), err)
+	}
+	return doc, patch, nil
+}
+
+// trail returns the steps by which clients can reach doc.
+func (r *resource) trail(patch []byte, doc *diff.Document) []step {
+	switch r.req.Rule.Format {
+	case SnapshotOnly:
+		return nil
+	case MergePatch: // merge patches cannot be joined: {"a":null} and then {"a":{}} is no merge patch
+		if patch = r.req.Rule.Differ.MergePatch(r.base.Doc, doc); patch == nil {
+			return nil
+		}
+		return []step{{r.base.Version, patch}}
+	}
+	return extendTrail(r.base.trail, r.base.Version, patch, len(doc.Bytes()))
+}
+
+// isLines decides whether a body is JSON or text. What it was before counts: a
+// JSON resource that answers with a login page is broken, not text.
+func (r *resource) isLines(body []byte, contentType string) (bool, *Error) {
+	kind := kindOf(contentType)
+	wasJSON, wasLines := false, false
+	if r.base != nil {
+		wasJSON, wasLines = !r.base.Lines, r.base.Lines
+	}
+	switch {
+	case kind == kindBytes, kind != kindJSON && looksBinary(body):
+		if wasJSON || wasLines {
+			return false, invalid(fmt.Sprintf("the body was text before and is now %q", contentType), nil)
+		}
+		return false, &Error{Code: CodeUnsupportedType, Message: fmt.Sprintf("a body of type %q is neither JSON nor text", contentType)}
+	case kind == kindJSON, wasJSON:
+		return false, nil
+	case wasLines:
+		return true, nil
+	}
+	if !startsContainer(body) {
+		return true, nil
+	}
+	_, err := (*diff.Differ)(nil).Parse(body)
+	return err != nil, nil
+}
+
+// startsContainer reports whether text could be the JSON of an object or an
+// array, as legacy servers send under any type.
+func startsContainer(body []byte) bool {
+	for _, c := range body {
+		switch c {
+		case ' ', '\t', '\r', '\n':
+		case '{', '[':
+			return true
+		default:
+			return false
+		}
+	}
+	return false
+}
+
+// guard looks at every answer for signs that it is meant for one user, or for
+// one kind of request, though it would be shown to others (RFC 9111, sections
+// 3 and 4.1). The error ends the sharing before anything of it is shown.
+func guard(rule *Rule, private bool, h http.Header) *Error {
+	for _, name := range listed(h["Vary"]) {
+		if name != "accept-encoding" && name != "origin" && !varies(rule, name) {
+			return notShareable("the answer depends on the request header %s (Vary); name it in the rule's vary", http.CanonicalHeaderKey(name))
+		}
+	}
+	if private {
+		return nil
+	}
+	for _, directive := range listed(h["Cache-Control"]) {
+		if name, _, _ := strings.Cut(directive, "="); name == "private" || name == "no-store" {
+			return notShareable("the answer is marked Cache-Control: %s and would be shared by all who send no credentials; name in the rule's vary the header that tells users apart", name)
+		}
+	}
+	if len(h["Set-Cookie"]) > 0 {
+		return notShareable("the answer sets a cookie and would be shared by all who send no credentials; name in the rule's vary %s", "the header that tells users apart, such as Cookie")
+	}
+	return nil
+}
+
+func notShareable(format, arg string) *Error {
+	return &Error{Code: CodeNotShareable, Message: fmt.Sprintf(format, arg)}
+}
+
+// varies reports whether the rule's vary lists a whole header.
+func varies(rule *Rule, name string) bool {
+	return slices.ContainsFunc(rule.Vary, func(v string) bool { return strings.EqualFold(v, name) })
+}
+
+// listed splits the values of a field that is a comma-separated list, in
+// lower case.
+func listed(values []string) []string {
+	var items []string
+	for _, v := range values {
+		for item := range strings.SplitSeq(v, ",") {
+			if item = strings.ToLower(strings.TrimSpace(item)); item != "" {
+				items = append(items, item)
+			}
+		}
+	}
+	return items
+}
+
+// endToEnd returns the headers of an answer that describe the document: not
+// those of the connection (RFC 9110, section 7.6.1), of the transfer, or of
+// one user.
+func endToEnd(h http.Header) http.Header {
+	kept := h.Clone()
+	for _, name := range listed(h["Connection"]) {
+		kept.Del(name)
+	}
+	for _, name := range []string{
+		"Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authentication-Info", "Proxy-Connection", "Te",
+		"Trailer", "Transfer-Encoding", "Upgrade", "Content-Encoding", "Content-Length", "Set-Cookie", "Set-Cookie2",
+	} {
+		kept.Del(name)
+	}
+	return kept
+}
+
+// maxRetryAfter bounds how long an upstream can have us stay away.
+const maxRetryAfter = time.Hour
+
+// parseRetryAfter reads Retry-After (RFC 9110, section 10.2.3): seconds or a
+// date. Zero where there is none.
+func parseRetryAfter(h http.Header, now time.Time) time.Duration {
+	v := strings.TrimSpace(h.Get("Retry-After"))
+	if v == "" {
+		return 0
+	}
+	if seconds, err := strconv.ParseUint(v, 10, 32); err == nil {
+		return min(time.Duration(seconds)*time.Second, maxRetryAfter)
+	}
+	if date, err := http.ParseTime(v); err == nil {
+		return max(0, min(date.Sub(now), maxRetryAfter))
+	}
+	return 0
+}
