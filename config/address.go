@@ -1,0 +1,102 @@
+package config
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"net/url"
+	"path"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+var address = kind[string]{"host:port such as 127.0.0.1:8080, [::1]:8080, or :8080 for every address", func(text string) (string, error) {
+	host, port, err := net.SplitHostPort(text)
+	if err != nil || !validPort(port) || host != "" && !validHost(host) {
+		return "", errKind
+	}
+	return text, nil
+}}
+
+var addressOrNone = kind[string]{address.what + `, or "" for none`, func(text string) (string, error) {
+	if text == "" {
+		return "", nil
+	}
+	return address.read(text)
+}}
+
+// hostname also takes the underscores that container networks have in their names.
+var hostname = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?$`)
+
+func validHost(host string) bool {
+	if _, err := netip.ParseAddr(host); err == nil {
+		return true
+	}
+	return len(host) <= 253 && hostname.MatchString(host) && !strings.Contains(host, "..")
+}
+
+func validPort(port string) bool {
+	_, err := strconv.ParseUint(port, 10, 16)
+	return err == nil
+}
+
+// validAuthority reports whether a URL's host, and its port if it has one, can exist.
+func validAuthority(u *url.URL) bool {
+	return validHost(u.Hostname()) && !strings.HasSuffix(u.Host, ":") && (u.Port() == "" || validPort(u.Port()))
+}
+
+// upstreamURL reads a base URL. A path in it goes before that of every request; its last slash does not count.
+func upstreamURL(to **url.URL) shape {
+	const what = "an http or https URL such as http://127.0.0.1:9000 or https://api.example.com/base"
+	return scalar[*url.URL]{to, kind[*url.URL]{what, func(text string) (*url.URL, error) {
+		u, err := url.Parse(text)
+		switch {
+		case err != nil || u.Scheme != "http" && u.Scheme != "https" || !validAuthority(u):
+			return nil, errKind
+		case u.User != nil:
+			return nil, errors.New("with a user name; send credentials by an endpoint's headers")
+		case strings.ContainsAny(text, "?#"):
+			return nil, errors.New("with a query or fragment")
+		case u.Path != "" && path.Clean(u.Path) != strings.TrimSuffix(u.Path, "/") && u.Path != "/":
+			return nil, errors.New("with a path that is not clean")
+		}
+		u.Path, u.RawPath = strings.TrimSuffix(u.Path, "/"), strings.TrimSuffix(u.RawPath, "/")
+		return u, nil
+	}}}
+}
+
+// origin is compared with the Origin header byte by byte (RFC 6454, section 6.2), so what no browser writes is refused.
+var origin = kind[string]{"scheme://host or scheme://host:port, as a browser writes it", func(text string) (string, error) {
+	if strings.Contains(text, "*") {
+		return "", errors.New("a wildcard would let pages connect that nobody named, with their visitors' cookies")
+	}
+	u, err := url.Parse(text)
+	switch {
+	case err != nil || u.Scheme == "" || u.User != nil || !validAuthority(u):
+		return "", errKind
+	case text != strings.ToLower(text):
+		return "", errors.New("browsers write it in lower case")
+	case text != u.Scheme+"://"+u.Host:
+		return "", errors.New("an origin ends with the host and port")
+	case u.Scheme == "http" && u.Port() == "80" || u.Scheme == "https" && u.Port() == "443":
+		return "", errors.New("browsers leave the default port out")
+	}
+	return text, nil
+}}
+
+// network is a prefix; an address is the prefix of itself alone.
+var network = kind[netip.Prefix]{"a network such as 10.0.0.0/8 or fd00::/8, or an address", func(text string) (netip.Prefix, error) {
+	if addr, err := netip.ParseAddr(text); err == nil && addr.Zone() == "" {
+		addr = addr.Unmap()
+		return netip.PrefixFrom(addr, addr.BitLen()), nil
+	}
+	p, err := netip.ParsePrefix(text)
+	switch {
+	case err != nil || p.Addr().Is4In6():
+		return netip.Prefix{}, errKind
+	case p != p.Masked():
+		return netip.Prefix{}, errors.New("it has bits beyond its length")
+	}
+	return p, nil
+}}

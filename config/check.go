@@ -1,0 +1,76 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+)
+
+// check adds what is wrong between keys each of which is right by itself. A key that was refused has kept its
+// default and is not complained of again.
+func (d *decoder) check(c *Config) {
+	if c.Admin != "" && c.Admin == c.Listen && !strings.HasSuffix(c.Admin, ":0") {
+		d.refuse(d.seen["admin"], "the address of listen", "another address")
+	}
+	mux, first := http.NewServeMux(), map[string]int{}
+	for i := range c.Endpoints {
+		e := &c.Endpoints[i]
+		key := fmt.Sprintf("endpoints[%d]", i)
+		e.Line = d.seen[key+".path"].line
+		d.checkPath(c, mux, first, i)
+		if at := d.seen[key+".max_interval"]; e.MaxInterval != 0 && e.MaxInterval < e.Interval {
+			d.refuse(at, at.found, "at least the interval, or 0s")
+		}
+		d.checkHeaders(e, key)
+	}
+}
+
+// checkPath registers the rule's path beside those before it. first has the index of each path.
+func (d *decoder) checkPath(c *Config, mux *http.ServeMux, first map[string]int, i int) {
+	e := &c.Endpoints[i]
+	if e.Path == "" {
+		return
+	}
+	at := d.seen[fmt.Sprintf("endpoints[%d].path", i)]
+	if matchesOnly(e.Path, c.Socket) {
+		d.refuse(at, at.found+", which is the path of socket", "another path, or another socket")
+	}
+	err := register(mux, e.Path)
+	var other conflict
+	switch {
+	case err == nil:
+		first[e.Path] = i
+	case errors.As(err, &other):
+		d.refuse(at, at.found, d.without(other, first[other.with], at))
+	default:
+		d.refuse(at, because(at.found, err), rulePath.what)
+	}
+}
+
+// matchesOnly reports whether the pattern matches the one path and no other, which then cannot be both a rule's and socket's.
+func matchesOnly(pattern, path string) bool {
+	return pattern == path+"{$}" || pattern == path && !strings.HasSuffix(path, "/")
+}
+
+// without says that a path must not conflict with that of an earlier rule, and why it does unless one of the two is not to be shown.
+func (d *decoder) without(c conflict, earlier int, at place) string {
+	other := d.seen[fmt.Sprintf("endpoints[%d].path", earlier)]
+	text := fmt.Sprintf("a path without conflict with %s on line %d", other.key, other.line)
+	if at.secret || other.secret {
+		return text
+	}
+	return text + "; " + c.reason
+}
+
+// checkHeaders refuses a header that is both set for everybody and to tell users apart: everybody
+// would be shown what the one set value may see.
+func (d *decoder) checkHeaders(e *Endpoint, key string) {
+	for _, vary := range e.Vary {
+		name, _, _ := strings.Cut(vary, ":")
+		if _, set := e.Headers[name]; set {
+			d.refuse(d.seen[join(key+".headers", name)], "a header that vary names too, by default or in the file",
+				"a header that is not in vary; a rule that sends one "+name+" for all users leaves it out there")
+		}
+	}
+}

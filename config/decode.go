@@ -1,0 +1,141 @@
+package config
+
+import (
+	"cmp"
+	"fmt"
+	"iter"
+	"regexp"
+	"slices"
+
+	"gopkg.in/yaml.v3"
+)
+
+// A decoder walks the file once and collects what is wrong with it.
+type decoder struct {
+	getenv   func(string) (string, bool)
+	problems []problem
+	seen     map[string]place // where each key that was read stands, for checks between keys
+}
+
+type problem struct {
+	line int
+	text string
+}
+
+// A place is where a value stands.
+type place struct {
+	key    string // "endpoints[0].interval"; "" is the whole file
+	line   int
+	secret bool   // the value is not to be shown
+	found  string // the value as a message shows it, once it was read
+}
+
+// report returns the problems as errors in the order of lines.
+func (d *decoder) report(file string) []error {
+	slices.SortStableFunc(d.problems, func(a, b problem) int { return cmp.Compare(a.line, b.line) })
+	var errs []error
+	for _, p := range d.problems {
+		errs = append(errs, fmt.Errorf("%s:%d: %s", file, p.line, p.text))
+	}
+	return errs
+}
+
+// refuse notes what was found at a place and what is allowed there.
+func (d *decoder) refuse(at place, found, allowed string) {
+	d.add(at, "found "+found+", allowed: "+allowed)
+}
+
+func (d *decoder) add(at place, text string) {
+	if at.key != "" {
+		text = at.key + ": " + text
+	}
+	d.problems = append(d.problems, problem{at.line, text})
+}
+
+var index = regexp.MustCompile(`\[\d+\]`)
+
+// only returns the one value that is accepted where the setting's behaviour is not built yet.
+func (at place) only() (value string, restricted bool) {
+	value, restricted = notYet[index.ReplaceAllString(at.key, "")]
+	return value, restricted
+}
+
+// value reads n as the shape after what holds for every value was checked.
+func (d *decoder) value(s shape, at place, n *yaml.Node) {
+	if n.Kind == yaml.ScalarNode && n.Line > at.line {
+		at.line = n.Line
+	}
+	d.seen[at.key] = at
+	only, restricted := at.only()
+	switch {
+	case n.Kind == yaml.AliasNode || n.Anchor != "" || n.Tag == "!!merge":
+		d.refuse(at, "a YAML anchor or alias", "values written out")
+	case n.Style&yaml.TaggedStyle != 0:
+		d.refuse(at, "a YAML tag", "values without one")
+	case restricted && only == "":
+		d.refuse(at, kindOf(n)+", which is not yet supported", "leaving it out")
+	case n.Tag == "!!null":
+		d.refuse(at, "nothing", s.allowed())
+	default:
+		s.read(d, at, n)
+	}
+}
+
+// wrong refuses a node of another kind than the shape wants.
+func (d *decoder) wrong(at place, n *yaml.Node, s shape) {
+	found := kindOf(n)
+	if n.Kind == yaml.ScalarNode {
+		found = shown(n.Value, at.secret)
+	}
+	d.refuse(at, found, s.allowed())
+}
+
+func kindOf(n *yaml.Node) string {
+	switch n.Kind {
+	case yaml.MappingNode:
+		return "a mapping"
+	case yaml.SequenceNode:
+		return "a list"
+	}
+	return "a value"
+}
+
+// pairs yields the keys and values of a mapping; a key that is no text is an error.
+func (d *decoder) pairs(at place, n *yaml.Node) iter.Seq2[*yaml.Node, *yaml.Node] {
+	return func(yield func(k, v *yaml.Node) bool) {
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			k := n.Content[i]
+			if k.Kind != yaml.ScalarNode || k.Anchor != "" || k.Tag == "!!merge" || k.Style&yaml.TaggedStyle != 0 {
+				d.refuse(place{key: at.key, line: k.Line}, "a key that is no plain text", "plain keys, no merge (<<), alias or tag")
+				continue
+			}
+			if !yield(k, n.Content[i+1]) {
+				return
+			}
+		}
+	}
+}
+
+// repeated reports, as an error, whether a name stood in the mapping before, else notes its line.
+func (d *decoder) repeated(at place, lines map[string]int, name string) bool {
+	first, repeated := lines[name]
+	if repeated {
+		d.refuse(at, "a second time", fmt.Sprintf("once (first on line %d)", first))
+		return true
+	}
+	lines[name] = at.line
+	return false
+}
+
+var plainKey = regexp.MustCompile(`^[A-Za-z0-9_-]{1,60}$`)
+
+// join appends the name of a member to a key.
+func join(key, name string) string {
+	switch {
+	case !plainKey.MatchString(name):
+		return key + "[" + shown(name, false) + "]"
+	case key == "":
+		return name
+	}
+	return key + "." + name
+}

@@ -1,0 +1,93 @@
+package config
+
+import (
+	"log/slog"
+	"time"
+)
+
+// notYet lists the settings that are parsed but whose behaviour is not built, each with the one value that
+// is accepted; "" accepts no value at all. When the behaviour is there, its line goes.
+var notYet = map[string]string{
+	"tls":                      "",
+	"compression":              "false",
+	"max_connection_age":       "0s",
+	"log.access":               "false",
+	"endpoints.authorize":      "false",
+	"endpoints.reauthorize":    "5m",
+	"endpoints.touch":          "0s",
+	"endpoints.confirm_shrink": "0",
+}
+
+// A field is one key of a mapping. All the keys that there are stand below.
+type field struct {
+	name     string
+	value    shape
+	required bool
+}
+
+func (c *Config) fields() object {
+	return object{
+		{name: "listen", value: scalar[string]{&c.Listen, address}},
+		{name: "upstream", value: upstreamURL(&c.Upstream), required: true},
+		{name: "admin", value: scalar[string]{&c.Admin, addressOrNone}},
+		{name: "socket", value: scalar[string]{&c.Socket, socketPath}},
+		{name: "origins", value: texts(&c.Origins, origin)},
+		{name: "tls", value: optional[TLS]{&c.TLS, (*TLS).fields}},
+		{name: "trusted_proxies", value: texts(&c.TrustedProxies, network)},
+		{name: "compression", value: scalar[bool]{&c.Compression, boolean}},
+		{name: "drain", value: scalar[time.Duration]{&c.Drain, duration(0)}},
+		{name: "max_connection_age", value: scalar[time.Duration]{&c.MaxConnectionAge, duration(0)}},
+		{name: "log", value: c.Log.fields()},
+		{name: "endpoints", value: endpoints(&c.Endpoints), required: true},
+		{name: "limits", value: c.Limits.fields()},
+	}
+}
+
+func (t *TLS) fields() object {
+	return object{
+		{name: "cert", value: scalar[string]{&t.Cert, pemFile}, required: true},
+		{name: "key", value: scalar[string]{&t.Key, pemFile}, required: true},
+	}
+}
+
+func (l *Log) fields() object {
+	return object{
+		{name: "level", value: scalar[slog.Level]{&l.Level, level}},
+		{name: "format", value: scalar[string]{&l.Format, oneOf("text", "json")}},
+		{name: "access", value: scalar[bool]{&l.Access, boolean}},
+	}
+}
+
+func (e *Endpoint) fields() object {
+	return object{
+		{name: "path", value: scalar[string]{&e.Path, rulePath}, required: true},
+		{name: "interval", value: scalar[time.Duration]{&e.Interval, duration(10 * time.Millisecond)}, required: true},
+		{name: "max_interval", value: scalar[time.Duration]{&e.MaxInterval, duration(0)}},
+		{name: "timeout", value: scalar[time.Duration]{&e.Timeout, duration(time.Millisecond)}},
+		{name: "linger", value: scalar[time.Duration]{&e.Linger, duration(0)}},
+		{name: "vary", value: texts(&e.Vary, varyName)},
+		{name: "authorize", value: scalar[string]{&e.Authorize, oneOf("false", "true", "same")}},
+		{name: "reauthorize", value: scalar[time.Duration]{&e.Reauthorize, duration(time.Second)}},
+		{name: "touch", value: scalar[time.Duration]{&e.Touch, duration(0)}},
+		{name: "headers", value: headers(&e.Headers)},
+		{name: "drop_query", value: texts(&e.DropQuery, parameter)},
+		{name: "keys", value: keys(&e.Keys)},
+		{name: "confirm_shrink", value: scalar[float64]{&e.ConfirmShrink, fraction}},
+		{name: "ignore", value: texts(&e.Ignore, memberPointer)},
+		{name: "format", value: scalar[string]{&e.Format, oneOf("json-patch", "merge-patch", "snapshot")}},
+		{name: "max_body", value: scalar[int64]{&e.MaxBody, size}},
+		{name: "serve", value: scalar[bool]{&e.Serve, boolean}},
+		{name: "refresh_on", value: texts(&e.RefreshOn, writePattern)},
+	}
+}
+
+func (l *Limits) fields() object {
+	return object{
+		{name: "connections", value: scalar[int]{&l.Connections, count}},
+		{name: "connections_per_client", value: scalar[int]{&l.ConnectionsPerClient, count}},
+		{name: "subscriptions_per_connection", value: scalar[int]{&l.SubscriptionsPerConnection, count}},
+		{name: "resources", value: scalar[int]{&l.Resources, count}},
+		{name: "upstream_concurrency", value: scalar[int]{&l.UpstreamConcurrency, count}},
+		{name: "upstream_rate", value: scalar[float64]{&l.UpstreamRate, rate}},
+	}
+}

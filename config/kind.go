@@ -1,0 +1,110 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// duration is of Go's durations those that are at least min.
+func duration(min time.Duration) kind[time.Duration] {
+	what := "a duration such as 500ms, 2s, 1m"
+	if min > 0 {
+		what = fmt.Sprintf("a duration of at least %s, such as 500ms, 2s, 1m", min)
+	}
+	return kind[time.Duration]{what, func(text string) (time.Duration, error) {
+		if _, err := strconv.ParseFloat(text, 64); err == nil && text != "0" {
+			return 0, errors.New("without a unit")
+		}
+		v, err := time.ParseDuration(text)
+		if err != nil || v < min {
+			return 0, errKind
+		}
+		return v, nil
+	}}
+}
+
+// oneOf is a choice of texts.
+func oneOf(texts ...string) kind[string] {
+	return kind[string]{strings.Join(texts, ", "), func(text string) (string, error) {
+		if !slices.Contains(texts, text) {
+			return "", errKind
+		}
+		return text, nil
+	}}
+}
+
+var boolean = kind[bool]{"true, false", func(text string) (bool, error) {
+	if text != "true" && text != "false" {
+		return false, errKind
+	}
+	return text == "true", nil
+}}
+
+var level = kind[slog.Level]{"debug, info, warn, error", func(text string) (slog.Level, error) {
+	levels := map[string]slog.Level{
+		"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError,
+	}
+	v, known := levels[text]
+	if !known {
+		return 0, errKind
+	}
+	return v, nil
+}}
+
+// count leaves room for sums of counts.
+var count = kind[int]{"a whole number of at least 1", func(text string) (int, error) {
+	v, err := strconv.ParseInt(text, 10, 32)
+	if err != nil || v < 1 {
+		return 0, errKind
+	}
+	return int(v), nil
+}}
+
+var rate = kind[float64]{"a number of at least 0", func(text string) (float64, error) {
+	v, err := strconv.ParseFloat(text, 64)
+	if err != nil || !(v >= 0) || math.IsInf(v, 0) {
+		return 0, errKind
+	}
+	return v, nil
+}}
+
+var fraction = kind[float64]{"a number from 0 to less than 1", func(text string) (float64, error) {
+	v, err := strconv.ParseFloat(text, 64)
+	if err != nil || !(v >= 0 && v < 1) {
+		return 0, errKind
+	}
+	return v, nil
+}}
+
+var (
+	sizeText  = regexp.MustCompile(`^([0-9]{1,12})(|KiB|MiB|GiB)$`)
+	sizeUnits = map[string]int64{"": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
+)
+
+// size is limited because what has a size is held in memory.
+var size = kind[int64]{"a number of bytes or of KiB, MiB, GiB, such as 64KiB, 8MiB, from 1 to 1GiB", func(text string) (int64, error) {
+	m := sizeText.FindStringSubmatch(text)
+	if m == nil {
+		return 0, errKind
+	}
+	n, err := strconv.ParseInt(m[1], 10, 64)
+	unit := sizeUnits[m[2]]
+	if err != nil || n < 1 || n > (1<<30)/unit {
+		return 0, errKind
+	}
+	return n * unit, nil
+}}
+
+var pemFile = kind[string]{"the name of a PEM file", func(text string) (string, error) {
+	if text == "" {
+		return "", errKind
+	}
+	return text, nil
+}}
