@@ -11,7 +11,11 @@ import (
 // default and is not complained of again.
 func (d *decoder) check(c *Config) {
 	if c.Admin != "" && c.Admin == c.Listen && !strings.HasSuffix(c.Admin, ":0") {
-		d.refuse(d.seen["admin"], "the address of listen", "another address")
+		at, given := d.seen["admin"]
+		if !given {
+			at = d.seen["listen"]
+		}
+		d.refuse(at, at.found+", which is the address of both listen and admin", "two addresses")
 	}
 	mux, first := http.NewServeMux(), map[string]int{}
 	for i := range c.Endpoints {

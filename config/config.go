@@ -158,7 +158,7 @@ func Parse(name string, data []byte, getenv func(string) (string, bool)) (*Confi
 	}
 	d := decoder{getenv: getenv, seen: map[string]place{}}
 	c := Default()
-	d.value(c.fields(), place{line: root.Line}, root)
+	d.value(c.fields(), place{line: 1}, root)
 	d.check(c)
 	if errs := d.report(name); errs != nil {
 		return nil, errors.Join(errs...)

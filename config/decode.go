@@ -62,8 +62,8 @@ func (at place) only() (value string, restricted bool) {
 
 // value reads n as the shape after what holds for every value was checked.
 func (d *decoder) value(s shape, at place, n *yaml.Node) {
-	if n.Kind == yaml.ScalarNode && n.Line > at.line {
-		at.line = n.Line
+	if n.Kind == yaml.ScalarNode && n.Tag != "!!null" {
+		at.line = n.Line // not its key's
 	}
 	d.seen[at.key] = at
 	only, restricted := at.only()

@@ -23,7 +23,10 @@ func duration(min time.Duration) kind[time.Duration] {
 			return 0, errors.New("without a unit")
 		}
 		v, err := time.ParseDuration(text)
-		if err != nil || v < min {
+		switch {
+		case err == nil && v < 0:
+			return 0, errors.New("negative")
+		case err != nil || v < min:
 			return 0, errKind
 		}
 		return v, nil

@@ -39,7 +39,7 @@ func (s scalar[T]) read(d *decoder, at place, n *yaml.Node) {
 		d.refuse(at, because(at.found, err), "${NAME} of a variable that is set, or $${ for the text itself")
 		return
 	}
-	if text != n.Value {
+	if text != strings.ReplaceAll(n.Value, "$${", "${") {
 		at.found, at.secret = at.found+" as the environment has it", true
 	}
 	d.seen[at.key] = at
@@ -102,7 +102,7 @@ func shown(text string, secret bool) string {
 	const most = 80
 	switch {
 	case secret || userinfo.MatchString(text):
-		return "a value that is not shown"
+		return "***"
 	case len(text) > most:
 		return strconv.Quote(text[:most]) + "…"
 	}

@@ -140,7 +140,8 @@ func (m dict[V]) read(d *decoder, at place, n *yaml.Node) {
 	for k, v := range d.pairs(at, n) {
 		name, err := m.name.read(k.Value)
 		if err != nil {
-			d.refuse(place{key: at.key, line: k.Line}, because(shown(k.Value, m.secret), err), "as a key "+m.name.what)
+			found := "the key " + shown(k.Value, m.secret && !plainKey.MatchString(k.Value))
+			d.refuse(place{key: at.key, line: k.Line}, because(found, err), m.name.what)
 			continue
 		}
 		child := place{key: join(at.key, name), line: k.Line, secret: m.secret}

@@ -90,6 +90,8 @@ func explain(err error, line []byte) string {
 	switch {
 	case bytes.ContainsRune(indent, '\t'):
 		return "found a tab in the indentation, allowed: spaces"
+	case strings.Contains(text, "control character"):
+		return "found a control character, allowed: text, with escapes such as \"\\t\" in double quotes"
 	case strings.Contains(text, "unknown anchor"):
 		return "found a YAML alias (*), allowed: values written out, in quotes if they begin with *"
 	}
