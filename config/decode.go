@@ -30,9 +30,17 @@ type place struct {
 	found  string // the value as a message shows it, once it was read
 }
 
+// enough ends the search for more problems: so many are in no file that a person wrote.
+const enough = 200
+
+func (d *decoder) full() bool { return len(d.problems) >= enough }
+
 // report returns the problems as errors in the order of lines.
 func (d *decoder) report(file string) []error {
 	slices.SortStableFunc(d.problems, func(a, b problem) int { return cmp.Compare(a.line, b.line) })
+	if d.full() {
+		d.problems = append(d.problems[:enough], problem{d.problems[enough-1].line, "too many errors, the search for more ended"})
+	}
 	var errs []error
 	for _, p := range d.problems {
 		errs = append(errs, fmt.Errorf("%s:%d: %s", file, p.line, p.text))
@@ -103,7 +111,7 @@ func kindOf(n *yaml.Node) string {
 // pairs yields the keys and values of a mapping; a key that is no text is an error.
 func (d *decoder) pairs(at place, n *yaml.Node) iter.Seq2[*yaml.Node, *yaml.Node] {
 	return func(yield func(k, v *yaml.Node) bool) {
-		for i := 0; i+1 < len(n.Content); i += 2 {
+		for i := 0; i+1 < len(n.Content) && !d.full(); i += 2 {
 			k := n.Content[i]
 			if k.Kind != yaml.ScalarNode || k.Anchor != "" || k.Tag == "!!merge" || k.Style&yaml.TaggedStyle != 0 {
 				d.refuse(place{key: at.key, line: k.Line}, "a key that is no plain text", "plain keys, no merge (<<), alias or tag")

@@ -87,6 +87,9 @@ func (l list[T]) read(d *decoder, at place, n *yaml.Node) {
 func (l list[T]) readAll(d *decoder, at place, items []*yaml.Node) {
 	lines := map[string]int{}
 	for i, n := range items {
+		if d.full() {
+			return
+		}
 		v, before := l.zero(), len(d.problems)
 		child := place{key: fmt.Sprintf("%s[%d]", at.key, i), line: n.Line}
 		d.value(l.item(&v), child, n)

@@ -25,9 +25,11 @@ func (o object) suggest(word string) string {
 	return "allowed: " + o.names()
 }
 
+var separators = strings.NewReplacer("_", "", "-", "", " ", "")
+
 // squash drops what a hurried writer gets wrong without noticing: max-interval, MaxInterval.
 func squash(key string) string {
-	return strings.ToLower(strings.NewReplacer("_", "", "-", "", " ", "").Replace(key))
+	return strings.ToLower(separators.Replace(key))
 }
 
 // distance is Levenshtein's between two short words, 1<<10 where one is long.
