@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 )
 
 // An Error says why a poll gave no document, in terms that may be shown to a
@@ -42,8 +43,8 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Cause }
 
-// same reports whether e and o would tell a client the same.
-func (e *Error) same(o *Error) bool {
+// Same reports whether e and o would tell a client the same.
+func (e *Error) Same(o *Error) bool {
 	if e == nil || o == nil {
 		return e == o
 	}
@@ -69,6 +70,9 @@ func statusError(status int) *Error {
 
 // exchangeError says what a failed exchange means: none of err's text is shown.
 func exchangeError(err error, rule *Rule) *Error {
+	if u := (*url.Error)(nil); errors.As(err, &u) {
+		err = u.Err // without the URL, whose query may hold a secret
+	}
 	var netErr net.Error
 	if errors.Is(err, context.DeadlineExceeded) || errors.As(err, &netErr) && netErr.Timeout() {
 		return &Error{Code: CodeTimeout, Message: fmt.Sprintf("the upstream did not answer within %v", rule.timeout()), Cause: err}

@@ -39,7 +39,7 @@ type resource struct {
 	left    time.Time     // when the last watcher left; zero: nobody has yet
 	started time.Time     // start of the latest poll that has ended
 	next    time.Time     // when the next is due
-	want    time.Time     // a poll that started later than this is wanted
+	want    time.Time     // a poll that starts no earlier than this is wanted
 	polled  chan struct{} // closed when a poll ends; nil: nobody waits
 }
 
@@ -97,13 +97,13 @@ func (w *Watch) Close() {
 	}
 }
 
-// After waits until a poll that started later than t has ended, has one made
-// if need be, and returns what is newest then. The error is the context's.
+// After waits until a poll that started no earlier than t has ended, has one made
+// if need be, and returns what is newest then. The error is the context's, or ErrClosed.
 func (w *Watch) After(ctx context.Context, t time.Time) (*Snapshot, error) {
 	r := w.resource
 	for {
 		r.mu.Lock()
-		if r.started.After(t) {
+		if !r.started.Before(t) {
 			r.mu.Unlock()
 			return r.newest.Load(), nil
 		}
@@ -117,6 +117,8 @@ func (w *Watch) After(ctx context.Context, t time.Time) (*Snapshot, error) {
 		case <-polled:
 		case <-ctx.Done():
 			return nil, ctx.Err()
+		case <-r.p.ctx.Done():
+			return nil, ErrClosed
 		}
 	}
 }
@@ -185,7 +187,7 @@ func (r *resource) timers() (due, abandoned time.Time) {
 	}
 	switch {
 	case over:
-	case !r.want.IsZero() && !r.started.After(r.want):
+	case r.started.Before(r.want):
 		due = time.Unix(1, 0)
 	case r.next.IsZero():
 		due = time.Unix(1, 0)
@@ -280,9 +282,9 @@ func (r *resource) fail(err *Error) {
 	r.failures++
 	r.validators = validators{}
 	shown := r.newest.Load()
-	next := &Snapshot{seen: &lastSeen{private: r.private}}
+	next := &Snapshot{URL: r.req.URL, seen: &lastSeen{private: r.private}}
 	if shown != nil {
-		if shown.Over || shown.Err.same(err) {
+		if shown.Over || shown.Err.Same(err) {
 			return
 		}
 		next = shown.failed(err)
@@ -349,7 +351,7 @@ func (r *resource) schedule(started time.Time, changed bool, retryAfter time.Dur
 	r.interval.Store(int64(interval))
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.next.IsZero() { // after the first poll take a place of one's own in the interval
+	if r.next.IsZero() && err == nil { // after the first poll take a place of one's own in the interval
 		wait -= time.Duration(rand.Int64N(int64(wait)/2 + 1))
 	}
 	r.next = started.Add(wait)

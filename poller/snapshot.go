@@ -18,9 +18,11 @@ type Snapshot struct {
 	// has not given a document yet; then Err is set.
 	Version string
 
+	URL    string         // the resource's, as in Request
 	Body   []byte         // the document as the upstream gave it, in valid UTF-8
 	Doc    *diff.Document // the same as JSON; for Lines the array of its lines
 	Lines  bool           // the body is text, not JSON
+	Merge  bool           // patches are merge patches (RFC 7396)
 	Header http.Header    // end-to-end response headers, without Set-Cookie
 
 	At  time.Time // when the upstream was first seen to say this
@@ -35,7 +37,7 @@ type Snapshot struct {
 
 	// mu guards memo.
 	mu   sync.Mutex
-	memo map[string]*memo
+	memo map[Key]*memo
 }
 
 // A step is the patch from one version to the next of the trail; the last
@@ -69,12 +71,34 @@ func (s *Snapshot) Private() bool { return s.seen.private }
 // those of the other is applying both. So the remembered patches are all the
 // history that is needed, and they are never worth more than the document.
 func (s *Snapshot) Patch(from string) []byte {
-	for i := len(s.trail) - 1; i >= 0; i-- {
-		if s.trail[i].from == from {
-			return joinPatches(s.trail[i:])
+	last := len(s.trail) - 1
+	for i := last; i >= 0; i-- {
+		switch {
+		case s.trail[i].from != from:
+		case i == last:
+			return s.trail[i].patch
+		default:
+			return s.Memo(Key{Kind: "patch", From: from}, (*Snapshot).joined)
 		}
 	}
 	return nil
+}
+
+func (s *Snapshot) joined(k Key) []byte {
+	i := len(s.trail) - 1
+	for s.trail[i].from != k.From {
+		i--
+	}
+	patch := joinPatches(s.trail[i:])
+	if len(patch) >= len(s.Compact()) {
+		return nil
+	}
+	return patch
+}
+
+// Compact returns the document's JSON without insignificant white space.
+func (s *Snapshot) Compact() []byte {
+	return s.Memo(Key{Kind: "compact"}, func(s *Snapshot, _ Key) []byte { return s.Doc.AppendCompact(nil) })
 }
 
 func joinPatches(steps []step) []byte {
@@ -122,8 +146,8 @@ func (s *Snapshot) failed(err *Error) *Snapshot {
 // bare returns s without what was made from it and without its error.
 func (s *Snapshot) bare() *Snapshot {
 	return &Snapshot{
-		Version: s.Version, Body: s.Body, Doc: s.Doc, Lines: s.Lines, Header: s.Header,
-		At: s.At, trail: s.trail, seen: s.seen,
+		Version: s.Version, URL: s.URL, Body: s.Body, Doc: s.Doc, Lines: s.Lines, Merge: s.Merge,
+		Header: s.Header, At: s.At, trail: s.trail, seen: s.seen,
 	}
 }
 
@@ -142,26 +166,30 @@ func (s *Snapshot) size() int {
 	return n
 }
 
+// A Key names something that is made from a snapshot.
+type Key struct{ Kind, Form, From string }
+
 type memo struct {
 	once  sync.Once
 	value []byte
 }
 
-// Memo returns what build returns, which is called once per snapshot and name
+// Memo returns what build returns, which is called once per snapshot and key
 // however many ask: what is derived from a snapshot is made by the first to
-// need it, shared by all, and goes when the snapshot goes.
-func (s *Snapshot) Memo(name string, build func() []byte) []byte {
+// need it, shared by all, and goes when the snapshot goes. Where build is a
+// plain function a later call allocates nothing.
+func (s *Snapshot) Memo(k Key, build func(*Snapshot, Key) []byte) []byte {
 	s.mu.Lock()
-	m := s.memo[name]
+	m := s.memo[k]
 	if m == nil {
 		if s.memo == nil {
-			s.memo = make(map[string]*memo)
+			s.memo = make(map[Key]*memo)
 		}
 		m = new(memo)
-		s.memo[name] = m
+		s.memo[k] = m
 	}
 	s.mu.Unlock()
-	m.once.Do(func() { m.value = build() })
+	m.once.Do(func() { m.value = build(s, k) })
 	return m.value
 }
 

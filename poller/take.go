@@ -57,7 +57,8 @@ func (r *resource) read(a *answer) (*Snapshot, *Error) {
 		return nil, err
 	}
 	next := &Snapshot{
-		Version: versionOf(body), Body: body, Doc: doc, Lines: lines,
+		Version: versionOf(body), URL: r.req.URL, Body: body, Doc: doc, Lines: lines,
+		Merge:  r.req.Rule.Format == MergePatch && !lines,
 		Header: endToEnd(a.header), At: time.Now(), seen: &lastSeen{private: r.private},
 	}
 	next.seen.at = next.At
@@ -91,7 +92,10 @@ func (r *resource) trail(patch []byte, doc *diff.Document) []step {
 	case SnapshotOnly:
 		return nil
 	case MergePatch: // merge patches cannot be joined: {"a":null} and then {"a":{}} is no merge patch
-		if patch = r.req.Rule.Differ.MergePatch(r.base.Doc, doc); patch == nil {
+		if !r.base.Lines {
+			patch = r.req.Rule.Differ.MergePatch(r.base.Doc, doc)
+		}
+		if patch == nil {
 			return nil
 		}
 		return []step{{r.base.Version, patch}}

@@ -1,0 +1,141 @@
+package proxy
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/coder/websocket"
+)
+
+// A client is whoever holds connections, as the limits count them: an address.
+type client netip.Addr
+
+// clients counts open connections.
+type clients struct {
+	total, each int
+
+	mu    sync.Mutex // guards the fields below
+	count int
+	by    map[client]int
+}
+
+// add counts one more connection, unless a limit forbids it.
+func (c *clients) add(a client) (client, *limitError) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.count >= c.total {
+		return a, &limitError{"connections", c.total, http.StatusServiceUnavailable, 5}
+	}
+	if c.by[a] >= c.each {
+		return a, &limitError{"connections_per_client", c.each, http.StatusTooManyRequests, 5}
+	}
+	if c.by == nil {
+		c.by = make(map[client]int)
+	}
+	c.count++
+	c.by[a]++
+	return a, nil
+}
+
+func (c *clients) remove(a client) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.count--
+	if c.by[a]--; c.by[a] == 0 {
+		delete(c.by, a)
+	}
+}
+
+// remote is the client of a request: the peer, or, where that is a trusted
+// proxy, whom it and those before it say they speak for.
+func (p *Proxy) remote(r *http.Request) client {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return client{}
+	}
+	addr, err := netip.ParseAddr(host)
+	if err != nil {
+		return client{}
+	}
+	hops := strings.Split(strings.Join(r.Header["X-Forwarded-For"], ","), ",")
+	for i := len(hops) - 1; i >= 0 && p.trusts(addr.Unmap()); i-- {
+		hop, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
+		if err != nil {
+			break
+		}
+		addr = hop
+	}
+	return client(addr.Unmap().WithZone(""))
+}
+
+func (p *Proxy) trusts(a netip.Addr) bool {
+	for _, network := range p.cfg.TrustedProxies {
+		if network.Contains(a) {
+			return true
+		}
+	}
+	return false
+}
+
+// sockets are the open ones.
+type sockets struct {
+	mu       sync.Mutex // guards the fields below
+	open     map[*socket]struct{}
+	draining bool
+	none     chan struct{} // closed when draining and none is open
+}
+
+// add reports false when new sockets are not wanted any more.
+func (ss *sockets) add(s *socket) bool {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	if ss.draining {
+		return false
+	}
+	if ss.open == nil {
+		ss.open = make(map[*socket]struct{})
+	}
+	ss.open[s] = struct{}{}
+	return true
+}
+
+func (ss *sockets) remove(s *socket) {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	delete(ss.open, s)
+	ss.doneLocked()
+}
+
+func (ss *sockets) doneLocked() {
+	if ss.draining && len(ss.open) == 0 && ss.none != nil {
+		close(ss.none)
+		ss.none = nil
+	}
+}
+
+func (ss *sockets) drain(ctx context.Context, over time.Duration) {
+	ss.mu.Lock()
+	ss.draining = true
+	none := make(chan struct{})
+	ss.none = none
+	var open []*socket
+	for s := range ss.open {
+		open = append(open, s)
+	}
+	ss.doneLocked()
+	ss.mu.Unlock()
+	for i, s := range open { // a map's order is random enough
+		time.AfterFunc(over*time.Duration(i)/time.Duration(len(open)), func() {
+			s.end(websocket.StatusGoingAway, "shutting down")
+		})
+	}
+	select {
+	case <-none:
+	case <-ctx.Done():
+	}
+}

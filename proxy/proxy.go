@@ -1,0 +1,150 @@
+// Package proxy is the public face of pollbridge: what a rule matches is
+// pushed, all else passes through to the upstream untouched.
+//
+// A request costs one look at the routes. If it is ours, an endpoint says which
+// resource it means, and one of the transports tells the client about it; all
+// of them do so by one loop (see view): say what is newest, wait until there is
+// something newer, repeat.
+package proxy
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync/atomic"
+
+	"github.com/coder/websocket"
+
+	"pollbridge/config"
+	"pollbridge/passthrough"
+	"pollbridge/poller"
+)
+
+// A Proxy serves one configuration. Create it with New.
+type Proxy struct {
+	cfg     *config.Config
+	log     *slog.Logger
+	routes  atomic.Pointer[routes]
+	poller  *poller.Poller
+	pass    http.Handler
+	clients clients
+	sockets sockets
+}
+
+// Options are what a Proxy needs beyond its configuration. The zero value
+// works.
+type Options struct {
+	Log       *slog.Logger      // nil: nothing is logged
+	Transport http.RoundTripper // to the upstream; nil: one with sane limits
+}
+
+// New returns a Proxy that polls nothing until somebody watches.
+func New(cfg *config.Config, o Options) (*Proxy, error) {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	rt, err := newRoutes(cfg)
+	if err != nil {
+		return nil, err
+	}
+	p := &Proxy{cfg: cfg, log: o.Log}
+	p.routes.Store(rt)
+	p.clients.total, p.clients.each = cfg.Limits.Connections, cfg.Limits.ConnectionsPerClient
+	p.poller = poller.New(poller.Options{
+		Upstream: cfg.Upstream, Transport: o.Transport, Log: o.Log,
+		Resources: cfg.Limits.Resources, Concurrency: cfg.Limits.UpstreamConcurrency, Rate: cfg.Limits.UpstreamRate,
+	})
+	p.pass = passthrough.New(passthrough.Options{
+		Upstream: cfg.Upstream, TrustedProxies: cfg.TrustedProxies, Transport: o.Transport,
+		OnError: p.passFailed,
+	})
+	return p, nil
+}
+
+func (p *Proxy) passFailed(r *http.Request, err error) {
+	p.log.Warn("pass-through failed", "method", r.Method, "path", r.URL.Path, "err", withoutURL(err))
+}
+
+// withoutURL drops the URL from an error, whose query may hold a secret.
+func withoutURL(err error) error {
+	if u, ok := err.(*url.Error); ok {
+		return u.Err
+	}
+	return err
+}
+
+// ServeHTTP implements http.Handler.
+func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !isUpgrade(r) {
+		p.pass.ServeHTTP(w, r)
+		return
+	}
+	if e, url, ok := p.routes.Load().resolve(requestTarget(r)); ok {
+		p.serveSocket(w, r, e, url)
+		return
+	}
+	if r.URL.Path == p.cfg.Socket {
+		p.serveSocket(w, r, nil, "")
+		return
+	}
+	p.pass.ServeHTTP(w, r)
+}
+
+// requestTarget is the path and query of a request as the client spelled them.
+func requestTarget(r *http.Request) string {
+	target := r.URL.EscapedPath()
+	if r.URL.RawQuery != "" {
+		target += "?" + r.URL.RawQuery
+	}
+	return target
+}
+
+// isUpgrade reports whether a request asks for a WebSocket (RFC 6455, section
+// 4.1).
+func isUpgrade(r *http.Request) bool {
+	for _, v := range r.Header["Upgrade"] {
+		if strings.EqualFold(v, "websocket") {
+			return true
+		}
+	}
+	return false
+}
+
+func (p *Proxy) compression() websocket.CompressionMode {
+	if p.cfg.Compression {
+		return websocket.CompressionNoContextTakeover
+	}
+	return websocket.CompressionDisabled
+}
+
+// Drain ends all sockets with 1001, spread over the configured time so that
+// their clients do not come back all at once, and refuses new ones. It returns
+// when none is left or ctx ends.
+func (p *Proxy) Drain(ctx context.Context) {
+	p.sockets.drain(ctx, p.cfg.Drain)
+}
+
+// Close ends the polling. Call Drain first.
+func (p *Proxy) Close() { p.poller.Close() }
+
+// refuse answers a request that a limit stands in the way of.
+func refuse(w http.ResponseWriter, err *limitError) {
+	w.Header().Set("Retry-After", strconv.Itoa(err.retryAfter))
+	http.Error(w, err.Error(), err.status)
+}
+
+// A limitError says which limit was met.
+type limitError struct {
+	limit      string
+	value      int
+	status     int
+	retryAfter int // seconds
+}
+
+func (e *limitError) Error() string {
+	return fmt.Sprintf("limit reached: %s is %d", e.limit, e.value)
+}

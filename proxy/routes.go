@@ -1,0 +1,200 @@
+package proxy
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"pollbridge/config"
+	"pollbridge/diff"
+	"pollbridge/poller"
+)
+
+// An endpoint is one rule of the configuration, ready to be used.
+type endpoint struct {
+	config config.Endpoint
+	rule   *poller.Rule
+}
+
+// ServeHTTP makes an endpoint something that a ServeMux can find. It is never
+// called: the mux only matches, because serving with it would redirect and
+// refuse requests that have to pass through.
+func (*endpoint) ServeHTTP(http.ResponseWriter, *http.Request) {}
+
+// routes are all rules. They are immutable.
+type routes struct {
+	mux         *http.ServeMux
+	endpoints   []*endpoint
+	writes      *http.ServeMux // refresh_on patterns to *refreshes
+	credentials []string       // every header that any rule's vary names
+}
+
+func newRoutes(cfg *config.Config) (*routes, error) {
+	rt := &routes{mux: http.NewServeMux()}
+	for _, e := range cfg.Endpoints {
+		differ, err := diff.New(diff.Options{Keys: e.Keys, Ignore: e.Ignore})
+		if err != nil {
+			return nil, fmt.Errorf("endpoint %s: %w", e.Path, err)
+		}
+		ep := &endpoint{config: e, rule: newRule(e, differ)}
+		rt.mux.Handle(e.Path, ep)
+		rt.endpoints = append(rt.endpoints, ep)
+		for _, v := range e.Vary {
+			name, _, _ := strings.Cut(v, ":")
+			if !slices.Contains(rt.credentials, name) {
+				rt.credentials = append(rt.credentials, name)
+			}
+		}
+	}
+	return rt, nil
+}
+
+func newRule(e config.Endpoint, differ *diff.Differ) *poller.Rule {
+	header := make(http.Header)
+	for name, value := range e.Headers {
+		header.Set(name, value)
+	}
+	return &poller.Rule{
+		Name: e.Path, Interval: e.Interval, MaxInterval: e.MaxInterval, Timeout: e.Timeout, Linger: e.Linger,
+		Vary: e.Vary, Header: header, Differ: differ, Format: poller.Format(e.Format), MaxBody: e.MaxBody,
+	}
+}
+
+// resolve finds the rule that matches a request target (path and query), and
+// the spelling of the target by which its resource is known. No rule matches a
+// path that two servers could understand differently.
+func (rt *routes) resolve(target string) (*endpoint, string, bool) {
+	path, query, _ := strings.Cut(target, "?")
+	path, ok := canonicalPath(path)
+	if !ok || len(target) > maxTarget {
+		return nil, "", false
+	}
+	decoded, err := url.PathUnescape(path)
+	if err != nil {
+		return nil, "", false
+	}
+	h, _ := rt.mux.Handler(&http.Request{Method: http.MethodGet, URL: &url.URL{Path: decoded, RawPath: path}})
+	e, ok := h.(*endpoint)
+	if !ok {
+		return nil, "", false
+	}
+	if query = canonicalQuery(query, e.config.DropQuery); query != "" {
+		path += "?" + query
+	}
+	return e, path, true
+}
+
+// maxTarget bounds the URLs that are watched, in bytes.
+const maxTarget = 8 << 10
+
+// canonicalPath spells a path in one way (RFC 3986, section 6.2.2): what needs
+// no escape has none, what needs one has it in upper case. It refuses what is
+// ambiguous: empty and dot segments, encoded slashes, backslashes, control
+// characters.
+func canonicalPath(path string) (string, bool) {
+	if !strings.HasPrefix(path, "/") {
+		return "", false
+	}
+	b := make([]byte, 0, len(path))
+	for i := 0; i < len(path); i++ {
+		c, escaped := path[i], false
+		if c == '%' {
+			if i+2 >= len(path) {
+				return "", false
+			}
+			hi, lo := unhex(path[i+1]), unhex(path[i+2])
+			if hi < 0 || lo < 0 {
+				return "", false
+			}
+			c, escaped = byte(hi<<4|lo), true
+			i += 2
+		}
+		if c == '\\' || c < ' ' || c == 0x7f || escaped && c == '/' {
+			return "", false
+		}
+		b = appendCanonical(b, c, escaped)
+	}
+	segments := strings.Split(string(b[1:]), "/")
+	for i, s := range segments {
+		if s == "." || s == ".." || s == "" && i < len(segments)-1 {
+			return "", false
+		}
+	}
+	return string(b), true
+}
+
+// canonicalQuery drops the parameters that are no part of the resource, and
+// escapes what cannot stand in a request line. All else stays as it came:
+// servers disagree about queries.
+func canonicalQuery(query string, drop []string) string {
+	var kept []string
+	for p := range strings.SplitSeq(query, "&") {
+		name, _, _ := strings.Cut(p, "=")
+		if decoded, err := url.QueryUnescape(name); err == nil {
+			name = decoded
+		}
+		if p != "" && !slices.Contains(drop, name) {
+			kept = append(kept, p)
+		}
+	}
+	joined := strings.Join(kept, "&")
+	b := make([]byte, 0, len(joined))
+	for i := range len(joined) {
+		if c := joined[i]; c == '%' || printable(c) {
+			b = append(b, c)
+		} else {
+			b = appendEscape(b, c)
+		}
+	}
+	return string(b)
+}
+
+// appendCanonical appends one character of a path: plain where it is
+// unreserved or came plain and may, else escaped.
+func appendCanonical(b []byte, c byte, escaped bool) []byte {
+	unreserved := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("-._~", c) >= 0
+	if unreserved || !escaped && c != '%' && printable(c) {
+		return append(b, c)
+	}
+	return appendEscape(b, c)
+}
+
+// printable reports whether c may stand in a request target as it is. A
+// backslash and a quote may not, so targets need no escape in JSON either.
+func printable(c byte) bool {
+	return c > ' ' && c < 0x7f && strings.IndexByte("\"\\<>^`{|}#", c) < 0
+}
+
+func appendEscape(b []byte, c byte) []byte {
+	const hex = "0123456789ABCDEF"
+	return append(b, '%', hex[c>>4], hex[c&15])
+}
+
+func unhex(c byte) int {
+	switch {
+	case '0' <= c && c <= '9':
+		return int(c - '0')
+	case 'a' <= c && c <= 'f':
+		return int(c-'a') + 10
+	case 'A' <= c && c <= 'F':
+		return int(c-'A') + 10
+	}
+	return -1
+}
+
+// only returns those of a client's headers that some rule needs to tell users
+// apart: nothing else of a request is kept while its socket is open.
+func (rt *routes) only(h http.Header) http.Header {
+	var kept http.Header
+	for _, name := range rt.credentials {
+		if values := h[name]; len(values) > 0 {
+			if kept == nil {
+				kept = make(http.Header)
+			}
+			kept[name] = values
+		}
+	}
+	return kept
+}
