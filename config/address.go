@@ -11,6 +11,7 @@ import (
 	"strings"
 )
 
+// address is where to listen. Names of services (":http") are refused: their numbers depend on the machine.
 var address = kind[string]{"host:port such as 127.0.0.1:8080, [::1]:8080, or :8080 for every address", func(text string) (string, error) {
 	host, port, err := net.SplitHostPort(text)
 	if err != nil || !validPort(port) || host != "" && !validHost(host) {
@@ -46,7 +47,7 @@ func validAuthority(u *url.URL) bool {
 	return validHost(u.Hostname()) && !strings.HasSuffix(u.Host, ":") && (u.Port() == "" || validPort(u.Port()))
 }
 
-// upstreamURL reads a base URL. A path in it goes before that of every request; its last slash does not count.
+// upstreamURL reads a base URL. Credentials in it are refused, because URLs are logged. A path in it goes before that of every request; its last slash does not count.
 func upstreamURL(to **url.URL) shape {
 	const what = "an http or https URL such as http://127.0.0.1:9000 or https://api.example.com/base"
 	return scalar[*url.URL]{to, kind[*url.URL]{what, func(text string) (*url.URL, error) {

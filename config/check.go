@@ -30,7 +30,8 @@ func (d *decoder) check(c *Config) {
 	}
 }
 
-// checkPath registers the rule's path beside those before it. first has the index of each path.
+// checkPath registers the rule's path beside those before it, which first has the indexes of. The proxy matches with a
+// ServeMux, so ServeMux is asked what conflicts, and its explanation is better than one of ours.
 func (d *decoder) checkPath(c *Config, mux *http.ServeMux, first map[string]int, i int) {
 	e := &c.Endpoints[i]
 	if e.Path == "" {
@@ -46,7 +47,7 @@ func (d *decoder) checkPath(c *Config, mux *http.ServeMux, first map[string]int,
 	case err == nil:
 		first[e.Path] = i
 	case errors.As(err, &other):
-		d.refuse(at, at.found, d.without(other, first[other.with], at))
+		d.refuse(at, at.found, d.beside(other, first[other.with], at))
 	default:
 		d.refuse(at, because(at.found, err), rulePath.what)
 	}
@@ -57,8 +58,8 @@ func matchesOnly(pattern, path string) bool {
 	return pattern == path+"{$}" || pattern == path && !strings.HasSuffix(path, "/")
 }
 
-// without says that a path must not conflict with that of an earlier rule, and why it does unless one of the two is not to be shown.
-func (d *decoder) without(c conflict, earlier int, at place) string {
+// beside says that a path must not conflict with that of an earlier rule, and why it does unless one of the two is not to be shown.
+func (d *decoder) beside(c conflict, earlier int, at place) string {
 	other := d.seen[fmt.Sprintf("endpoints[%d].path", earlier)]
 	text := fmt.Sprintf("a path without conflict with %s on line %d", other.key, other.line)
 	if at.secret || other.secret {

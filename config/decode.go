@@ -14,7 +14,7 @@ import (
 type decoder struct {
 	getenv   func(string) (string, bool)
 	problems []problem
-	seen     map[string]place // where each key that was read stands, for checks between keys
+	seen     map[string]place // where each key of the file stands, for checks between keys
 }
 
 type problem struct {
@@ -68,7 +68,8 @@ func (at place) only() (value string, restricted bool) {
 	return value, restricted
 }
 
-// value reads n as the shape after what holds for every value was checked.
+// value reads n as the shape after what holds for every value was checked. An empty value is not
+// the default: "vary:" with its list commented out would say the opposite of "vary: []".
 func (d *decoder) value(s shape, at place, n *yaml.Node) {
 	if n.Kind == yaml.ScalarNode && n.Tag != "!!null" {
 		at.line = n.Line // not its key's
@@ -108,7 +109,8 @@ func kindOf(n *yaml.Node) string {
 	return "a value"
 }
 
-// pairs yields the keys and values of a mapping; a key that is no text is an error.
+// pairs yields the keys and values of a mapping; a key that is no text is an error. yaml.v3 leaves it to its
+// callers to find keys that stand twice: see repeated.
 func (d *decoder) pairs(at place, n *yaml.Node) iter.Seq2[*yaml.Node, *yaml.Node] {
 	return func(yield func(k, v *yaml.Node) bool) {
 		for i := 0; i+1 < len(n.Content) && !d.full(); i += 2 {

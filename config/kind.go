@@ -12,7 +12,8 @@ import (
 	"time"
 )
 
-// duration is of Go's durations those that are at least min.
+// duration is of Go's durations those that are at least min. Whoever writes 30 is not guessed to mean
+// seconds: other programs mean milliseconds.
 func duration(min time.Duration) kind[time.Duration] {
 	what := "a duration such as 500ms, 2s, 1m"
 	if min > 0 {
@@ -33,7 +34,7 @@ func duration(min time.Duration) kind[time.Duration] {
 	}}
 }
 
-// oneOf is a choice of texts.
+// oneOf is a choice of texts, in the file's own spelling.
 func oneOf(texts ...string) kind[string] {
 	return kind[string]{strings.Join(texts, ", "), func(text string) (string, error) {
 		if !slices.Contains(texts, text) {
@@ -43,6 +44,7 @@ func oneOf(texts ...string) kind[string] {
 	}}
 }
 
+// boolean has one spelling for each of the two, where YAML 1.1 had yes, on and y.
 var boolean = kind[bool]{"true, false", func(text string) (bool, error) {
 	if text != "true" && text != "false" {
 		return false, errKind
@@ -70,6 +72,7 @@ var count = kind[int]{"a whole number of at least 1", func(text string) (int, er
 	return int(v), nil
 }}
 
+// rate takes 0 for no limit, and fractions: one request in ten seconds is 0.1.
 var rate = kind[float64]{"a number of at least 0", func(text string) (float64, error) {
 	v, err := strconv.ParseFloat(text, 64)
 	if err != nil || !(v >= 0) || math.IsInf(v, 0) {
@@ -78,6 +81,7 @@ var rate = kind[float64]{"a number of at least 0", func(text string) (float64, e
 	return v, nil
 }}
 
+// fraction excludes 1: a body that lost more than all of itself there is not.
 var fraction = kind[float64]{"a number from 0 to less than 1", func(text string) (float64, error) {
 	v, err := strconv.ParseFloat(text, 64)
 	if err != nil || !(v >= 0 && v < 1) {
@@ -91,7 +95,7 @@ var (
 	sizeUnits = map[string]int64{"": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 )
 
-// size is limited because what has a size is held in memory.
+// size is limited because what has a size is held in memory. KB and MB are refused: to some they are powers of ten.
 var size = kind[int64]{"a number of bytes or of KiB, MiB, GiB, such as 64KiB, 8MiB, from 1 to 1GiB", func(text string) (int64, error) {
 	m := sizeText.FindStringSubmatch(text)
 	if m == nil {

@@ -48,7 +48,8 @@ var writePattern = kind[string]{"POST, PUT, PATCH or DELETE, one space, and a pa
 	return text, usable(path)
 }}
 
-// usable returns why a pattern that begins with "/" is refused by ServeMux or can never match.
+// usable asks ServeMux itself, whose silence is not enough: it takes patterns that its own cleaning of paths
+// keeps any request from reaching. usable returns why a pattern that begins with "/" is refused by ServeMux or can never match.
 func usable(pattern string) error {
 	switch {
 	case strings.ContainsAny(pattern, "?#"):

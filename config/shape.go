@@ -14,7 +14,8 @@ type shape interface {
 	allowed() string
 }
 
-// An object is a mapping whose keys are known.
+// An object is a mapping whose keys are known. A key that is absent leaves its value as it
+// was, which is how defaults work.
 type object []field
 
 func (o object) allowed() string { return "a mapping of " + o.names() }
@@ -55,7 +56,7 @@ func (o optional[T]) read(d *decoder, at place, n *yaml.Node) {
 	o.fields(*o.to).read(d, at, n)
 }
 
-// A list is a sequence of values of one shape.
+// A list is a sequence of values of one shape. When it is present it replaces the default, also by nothing.
 type list[T any] struct {
 	to    *[]T
 	what  string

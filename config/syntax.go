@@ -14,7 +14,7 @@ import (
 )
 
 // document returns the root of the one YAML document in data, a mapping; of an empty file it is an empty one.
-// The error stands on the line.
+// The error stands on the line. A file with a syntax error has this one alone, as what follows it cannot be told.
 func document(data []byte) (root *yaml.Node, line int, err error) {
 	if !utf8.Valid(data) {
 		return nil, 1 + bytes.Count(valid(data), []byte("\n")), errors.New("found bytes that are not UTF-8, allowed: text in UTF-8")
@@ -45,7 +45,8 @@ func valid(data []byte) []byte {
 	return data
 }
 
-// parse returns the documents in data. On some comments in odd places yaml.v3 panics.
+// parse returns the documents in data. yaml.v3 panics where its scanner yields an event that its parser does not
+// expect ("internal error … please report"): here that is an error like any other.
 func parse(data []byte) (docs []*yaml.Node, err error) {
 	defer func() {
 		if r := recover(); r != nil {
