@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"iter"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -109,6 +110,9 @@ func newWatcher(rawURL string, o *Options, yield func(Update, error) bool) (*wat
 	}
 	if u.Host == "" {
 		return nil, fmt.Errorf("the URL %q has no host", rawURL)
+	}
+	if !slices.Contains([]string{"ws", "wss", "http", "https"}, u.Scheme) {
+		return nil, fmt.Errorf("the URL %q is none of ws, wss, http and https", rawURL)
 	}
 	w := &watcher{url: u, yield: yield}
 	if o != nil {
