@@ -1,0 +1,34 @@
+// Package admin is the private face of pollbridge, for its operator and the
+// systems that watch over it. It is meant for a listener that only they reach.
+package admin
+
+import (
+	"fmt"
+	"net/http"
+)
+
+// Options are what the endpoints report on.
+type Options struct {
+	// Ready returns nil while new clients are welcome, else the reason why
+	// not. Nil means always.
+	Ready func() error
+}
+
+// New returns the handler of the admin listener:
+//
+//	GET /livez   200 as long as the process answers
+//	GET /readyz  200 while new clients are welcome, else 503 and why not
+func New(o Options) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		if o.Ready != nil {
+			if err := o.Ready(); err != nil {
+				http.Error(w, err.Error(), http.StatusServiceUnavailable)
+				return
+			}
+		}
+		fmt.Fprintln(w, "ok")
+	})
+	return mux
+}

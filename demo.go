@@ -1,0 +1,78 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"pollbridge/config"
+	"pollbridge/demo"
+)
+
+func newDemoCommand() *cobra.Command {
+	var listen string
+	c := &cobra.Command{
+		Use:   "demo",
+		Short: "Show polling and pushing side by side, on this machine alone",
+		Long: `Start a legacy API of a simulated bike-share network, pollbridge in front of it,
+and a page that shows both ways side by side on the same data. Nothing leaves
+the machine.`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if !c.Flags().Changed("listen") {
+				listen = freeAddress(listen)
+			}
+			legacy, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				return fmt.Errorf("listen for the legacy API: %w", err)
+			}
+			backend := &http.Server{Handler: demo.New(uint64(time.Now().UnixNano())), ReadHeaderTimeout: 10 * time.Second}
+			go backend.Serve(legacy)
+			defer backend.Close()
+			text := demo.Config("http://"+legacy.Addr().String(), listen)
+			cfg, err := config.Parse("demo", text, os.LookupEnv)
+			if err != nil {
+				return err
+			}
+			cfg.Drain = 0
+			out := c.OutOrStdout()
+			log := newLogger(c.ErrOrStderr(), config.Log{Level: slog.LevelError})
+			return serve(c.Context(), cfg, log, func(a net.Addr) {
+				fmt.Fprintf(out, "A legacy API is polled at http://%s, and pushed at http://%s\n\n", legacy.Addr(), a)
+				fmt.Fprintf(out, "    Open         http://%s/\n", browsable(a))
+				fmt.Fprintf(out, "    or run       pollbridge watch http://%s/api/stations\n\n", browsable(a))
+				fmt.Fprintln(out, "Ctrl-C ends it.")
+			})
+		},
+	}
+	c.Flags().StringVarP(&listen, "listen", "l", "127.0.0.1:8080", "`address` to serve the page on; another port is taken if this one is in use")
+	return c
+}
+
+// freeAddress returns address, or one on another port where it is in use.
+func freeAddress(address string) string {
+	for _, try := range []string{address, "127.0.0.1:0"} {
+		if l, err := net.Listen("tcp", try); err == nil {
+			defer l.Close()
+			return l.Addr().String()
+		}
+	}
+	return address
+}
+
+// browsable is an address as a person would type it.
+func browsable(a net.Addr) string {
+	host, port, err := net.SplitHostPort(a.String())
+	if err != nil {
+		return a.String()
+	}
+	if ip := net.ParseIP(host); ip == nil || ip.IsLoopback() || ip.IsUnspecified() {
+		host = "localhost"
+	}
+	return net.JoinHostPort(host, port)
+}

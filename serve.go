@@ -1,0 +1,153 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"pollbridge/admin"
+	"pollbridge/config"
+	"pollbridge/proxy"
+)
+
+func newServeCommand() *cobra.Command {
+	var file string
+	c := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the proxy",
+		Long: `Run the proxy that the configuration file describes.
+
+SIGTERM and SIGINT drain: /readyz of the admin listener fails, sockets are
+closed spread over the time that drain gives, requests under way are finished.
+A second signal ends at once.`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			cfg, err := config.Load(file)
+			if err != nil {
+				return fmt.Errorf("%w\n\nNothing was started. config.example.yaml says what every option means", err)
+			}
+			return serve(c.Context(), cfg, newLogger(c.ErrOrStderr(), cfg.Log), nil)
+		},
+	}
+	configFlag(c, &file)
+	return c
+}
+
+func configFlag(c *cobra.Command, file *string) {
+	c.Flags().StringVarP(file, "config", "c", "config.yaml", "configuration `file`")
+	c.MarkFlagFilename("config", "yaml", "yml")
+}
+
+func newLogger(w io.Writer, l config.Log) *slog.Logger {
+	o := &slog.HandlerOptions{Level: l.Level}
+	if l.Format == "json" {
+		return slog.New(slog.NewJSONHandler(w, o))
+	}
+	return slog.New(slog.NewTextHandler(w, o))
+}
+
+// A server is what serve runs: the public listener, and the admin one unless
+// it is turned off.
+type server struct {
+	cfg           *config.Config
+	log           *slog.Logger
+	proxy         *proxy.Proxy
+	public, admin *http.Server
+	draining      atomic.Bool
+}
+
+// serve runs until ctx ends or a signal comes, and then drains. Once it
+// listens it calls ready, if given, with the public address.
+func serve(ctx context.Context, cfg *config.Config, log *slog.Logger, ready func(net.Addr)) error {
+	p, err := proxy.New(cfg, proxy.Options{Log: log})
+	if err != nil {
+		return err
+	}
+	defer p.Close()
+	s := &server{cfg: cfg, log: log, proxy: p}
+	errorLog := slog.NewLogLogger(log.Handler(), slog.LevelDebug) // what clients do wrong is no news
+	s.public = &http.Server{Handler: p, ErrorLog: errorLog, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10}
+	s.admin = &http.Server{Handler: admin.New(admin.Options{Ready: s.ready}), ErrorLog: errorLog, ReadHeaderTimeout: 10 * time.Second}
+
+	listener, err := net.Listen("tcp", cfg.Listen)
+	if err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	failed := make(chan error, 2)
+	if cfg.Admin != "" {
+		l, err := net.Listen("tcp", cfg.Admin)
+		if err != nil {
+			listener.Close()
+			return fmt.Errorf("admin: %w (admin: \"\" turns it off)", err)
+		}
+		go func() { failed <- s.admin.Serve(l) }()
+		defer s.admin.Close()
+	}
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+	defer signal.Stop(signals)
+	go func() { failed <- s.public.Serve(listener) }()
+	log.Info("serving", "listen", listener.Addr().String(), "upstream", cfg.Upstream.Redacted(), "endpoints", len(cfg.Endpoints), "admin", cfg.Admin)
+	if ready != nil {
+		ready(listener.Addr())
+	}
+	for {
+		select {
+		case err := <-failed:
+			return fmt.Errorf("serve: %w", err)
+		case sig := <-signals:
+			if sig == syscall.SIGHUP {
+				log.Warn("reload is not yet supported: restart to apply a changed configuration")
+				continue
+			}
+			return s.drain(signals)
+		case <-ctx.Done():
+			return s.drain(signals)
+		}
+	}
+}
+
+func (s *server) ready() error {
+	if s.draining.Load() {
+		return errors.New("draining")
+	}
+	return nil
+}
+
+// drainGrace is what requests under way get on top of the drain time.
+const drainGrace = 10 * time.Second
+
+// drain says goodbye to everybody, at most until the time is over or another
+// signal comes.
+func (s *server) drain(signals <-chan os.Signal) error {
+	s.log.Info("draining", "over", s.cfg.Drain)
+	s.draining.Store(true)
+	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.Drain+drainGrace)
+	defer cancel()
+	go func() {
+		select {
+		case <-signals:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	s.proxy.Drain(ctx)
+	if err := s.public.Shutdown(ctx); err != nil {
+		s.public.Close()
+		s.log.Warn("ended before everything was finished", "err", err)
+		return nil
+	}
+	s.log.Info("drained")
+	return nil
+}

@@ -1,0 +1,75 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"pollbridge/client"
+)
+
+func newWatchCommand() *cobra.Command {
+	var headers []string
+	var whole bool
+	c := &cobra.Command{
+		Use:   "watch URL",
+		Short: "Print every change of a URL as it comes",
+		Long: `Watch a URL that a rule of a running pollbridge matches, and print every change
+as it comes: the document first, then the operations of each patch. A lost
+connection is made again. Documents go to standard output, all else to
+standard error.`,
+		Example: `  pollbridge watch http://localhost:8080/api/stations
+  pollbridge watch --whole -H 'Authorization: Bearer …' https://example.com/api/me | jq .name`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			header, err := parseHeaders(headers)
+			if err != nil {
+				return err
+			}
+			ctx, stop := signal.NotifyContext(c.Context(), syscall.SIGINT, syscall.SIGTERM)
+			defer stop()
+			for u, err := range client.Watch(ctx, args[0], &client.Options{Header: header, Compression: true}) {
+				if err != nil {
+					return err
+				}
+				printUpdate(c.OutOrStdout(), c.ErrOrStderr(), u, whole)
+			}
+			return nil
+		},
+	}
+	c.Flags().StringArrayVarP(&headers, "header", "H", nil, "request header `'Name: value'`, as with curl; may be given again")
+	c.Flags().BoolVar(&whole, "whole", false, "print the whole document, on one line, at every change")
+	return c
+}
+
+func parseHeaders(lines []string) (http.Header, error) {
+	h := make(http.Header)
+	for _, line := range lines {
+		name, value, ok := strings.Cut(line, ":")
+		if !ok || name == "" {
+			return nil, fmt.Errorf("header %q: want 'Name: value'", name)
+		}
+		h.Add(strings.TrimSpace(name), strings.TrimSpace(value))
+	}
+	return h, nil
+}
+
+func printUpdate(out, notes io.Writer, u client.Update, whole bool) {
+	at := u.At.Local().Format("15:04:05.000")
+	switch {
+	case u.Stale != nil:
+		fmt.Fprintf(notes, "%s stale: %v\n", u.Since.Local().Format("15:04:05.000"), u.Stale)
+	case u.Patch != nil && !whole:
+		fmt.Fprintf(notes, "%s patch, %d bytes for a document of %d\n", at, u.Bytes, len(u.Data))
+		fmt.Fprintf(out, "%s\n", u.Patch)
+	case u.Bytes == 0:
+	default:
+		fmt.Fprintf(notes, "%s document, %d bytes\n", at, u.Bytes)
+		fmt.Fprintf(out, "%s\n", u.Data)
+	}
+}
