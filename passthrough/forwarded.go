@@ -106,5 +106,6 @@ func scheme(in *http.Request) string {
 
 // appendTo adds one element to a header that is a list, and makes one line of it.
 func appendTo(h http.Header, name, element string) {
-	h.Set(name, strings.Join(append(h[name], element), ", "))
+	list := slices.DeleteFunc(slices.Clone(h[name]), func(v string) bool { return v == "" })
+	h.Set(name, strings.Join(append(list, element), ", "))
 }

@@ -14,13 +14,14 @@
 //
 //   - Hop-by-hop headers (RFC 9110, section 7.6.1) end here: Connection and what it names, Keep-Alive, TE other than
 //     trailers, Transfer-Encoding, Proxy-*, and Upgrade to anything but a WebSocket. So do their consequences: each
-//     side has its own keep-alive, and a body of unknown length is chunked anew.
+//     side has its own keep-alive, a body of unknown length is chunked anew, and a 426 loses its Upgrade.
 //   - X-Forwarded-For, -Host and -Proto are set; the whole family of such headers is taken from peers that are not
 //     trusted (see Options), in trailers too.
 //   - An absolute-form target becomes the origin form (RFC 9112, section 3.2.2). The base path of the upstream is a
 //     prefix of the text, not a jail: "/.." is handed on like everything else.
 //   - CONNECT is refused: this is no forward proxy.
-//   - No Via is added, as with nginx; upstreams that compress less on seeing one are common.
+//   - Of the informational answers, a client of HTTP/1.0 gets none, and a request with "Expect: 100-continue" that alone.
+//   - No Via is added, against RFC 9110, section 7.6.3, and like nginx, which as an upstream stops compressing when it sees one.
 //
 // net/http, which reads and writes the messages, leaves these out of reach:
 //

@@ -6,6 +6,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httptrace"
 	"runtime"
 	"slices"
 	"strings"
@@ -268,5 +270,48 @@ func TestInformational(t *testing.T) {
 	informational, last := ask(t, proxy, lines("GET /old HTTP/1.0", "Host: h"))
 	if informational != nil || last.start != "HTTP/1.0 200 OK" {
 		t.Errorf("HTTP/1.0: %q, %q", informational, last.start)
+	}
+}
+
+// A client of HTTP/2 gets the same, and keeps its connection where one of HTTP/1 would lose it.
+func TestHTTP2(t *testing.T) {
+	t.Parallel()
+	upstream := listen(t, func(conn net.Conn) {
+		br := bufio.NewReader(conn)
+		m, _ := readMessage(br, "")
+		checkForwarded(t, m, "https")
+		want := message{start: "POST //a%2F;b?c;d=%zz HTTP/1.1", body: "hello", header: map[string][]string{
+			"host": {"api.example"}, "transfer-encoding": {"chunked"}, "trailer": {"X-Sum"}, "te": {"trailers"}},
+			trailer: map[string][]string{"x-sum": {"1"}}}
+		if d := difference(want, m); d != nil {
+			t.Error(d)
+		}
+		io.WriteString(conn, lines(ok, "Connection: close", "Transfer-Encoding: chunked", "Trailer: X-End")+"2\r\nhi\r\n0\r\nX-End: 2\r\n\r\n")
+	})
+	s := httptest.NewUnstartedServer(newHandler(t, Options{Upstream: upstream, OnError: func(_ *http.Request, err error) { t.Error(err) }}))
+	s.EnableHTTP2 = true
+	s.StartTLS()
+	t.Cleanup(s.Close)
+	for i := range 2 {
+		r, _ := http.NewRequest("POST", s.URL, io.NopCloser(strings.NewReader("hello")))
+		r.URL.Path, r.URL.RawPath, r.URL.RawQuery = "//a/;b", "//a%2F;b", "c;d=%zz"
+		r.Host, r.ContentLength = "api.example", -1
+		r.Header = http.Header{"Te": {"trailers"}, "User-Agent": nil}
+		r.Trailer = http.Header{"X-Sum": {"1"}}
+		reused := false
+		r = r.WithContext(httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{GotConn: func(i httptrace.GotConnInfo) { reused = i.Reused }}))
+		tr := s.Client().Transport.(*http.Transport)
+		tr.DisableCompression = true
+		res, err := tr.RoundTrip(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(res.Body)
+		if res.ProtoMajor != 2 || string(body) != "hi" || err != nil || res.Trailer.Get("X-End") != "2" {
+			t.Errorf("%s %q %v %v", res.Proto, body, res.Trailer, err)
+		}
+		if reused != (i > 0) {
+			t.Errorf("request %d: connection reused: %v", i, reused)
+		}
 	}
 }
