@@ -4,8 +4,6 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
-
-	"pollbridge/config"
 )
 
 func newCheckCommand() *cobra.Command {
@@ -16,9 +14,9 @@ func newCheckCommand() *cobra.Command {
 		Long: `Validate a configuration file and print the rules as they are understood, with
 their defaults. Every error is told at once, with its line, what was found and
 what is allowed; then the exit code is 1.`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			cfg, err := config.Load(file)
+			cfg, err := loadConfig(file)
 			if err != nil {
 				return err
 			}

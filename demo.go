@@ -22,7 +22,7 @@ func newDemoCommand() *cobra.Command {
 		Long: `Start a legacy API of a simulated bike-share network, pollbridge in front of it,
 and a page that shows both ways side by side on the same data. Nothing leaves
 the machine.`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if !c.Flags().Changed("listen") {
 				listen = freeAddress(listen)

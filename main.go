@@ -46,6 +46,7 @@ Watch a URL through it:                  pollbridge watch http://localhost:8080/
 		SilenceErrors: true,
 		Version:       version(),
 	}
+	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(newServeCommand(), newCheckCommand(), newWatchCommand(), newDemoCommand())
 	return root
 }

@@ -31,11 +31,11 @@ func newServeCommand() *cobra.Command {
 SIGTERM and SIGINT drain: /readyz of the admin listener fails, sockets are
 closed spread over the time that drain gives, requests under way are finished.
 A second signal ends at once.`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			cfg, err := config.Load(file)
+			cfg, err := loadConfig(file)
 			if err != nil {
-				return fmt.Errorf("%w\n\nNothing was started. config.example.yaml says what every option means", err)
+				return err
 			}
 			return serve(c.Context(), cfg, newLogger(c.ErrOrStderr(), cfg.Log), nil)
 		},
@@ -80,17 +80,19 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger, ready func
 	s.public = &http.Server{Handler: p, ErrorLog: errorLog, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10}
 	s.admin = &http.Server{Handler: admin.New(admin.Options{Ready: s.ready}), ErrorLog: errorLog, ReadHeaderTimeout: 10 * time.Second}
 
-	listener, err := net.Listen("tcp", cfg.Listen)
+	listener, err := listen("listen", cfg.Listen)
 	if err != nil {
-		return fmt.Errorf("listen: %w", err)
+		return err
 	}
+	adminAddress := ""
 	failed := make(chan error, 2)
 	if cfg.Admin != "" {
-		l, err := net.Listen("tcp", cfg.Admin)
+		l, err := listen("admin", adminAddress)
 		if err != nil {
 			listener.Close()
-			return fmt.Errorf("admin: %w (admin: \"\" turns it off)", err)
+			return err
 		}
+		adminAddress = l.Addr().String()
 		go func() { failed <- s.admin.Serve(l) }()
 		defer s.admin.Close()
 	}
@@ -116,6 +118,20 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger, ready func
 			return s.drain(signals)
 		}
 	}
+}
+
+// listen binds the address of a key of the configuration.
+func listen(key, address string) (net.Listener, error) {
+	l, err := net.Listen("tcp", address)
+	switch {
+	case err == nil:
+		return l, nil
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("%s: %s is in use by another program: stop that one, or give another address", key, address)
+	case errors.Is(err, syscall.EACCES):
+		return nil, fmt.Errorf("%s: %s is not permitted to this user: ports below 1024 often are not", key, address)
+	}
+	return nil, fmt.Errorf("%s: %w", key, err)
 }
 
 func (s *server) ready() error {

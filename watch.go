@@ -25,7 +25,7 @@ connection is made again. Documents go to standard output, all else to
 standard error.`,
 		Example: `  pollbridge watch http://localhost:8080/api/stations
   pollbridge watch --whole -H 'Authorization: Bearer …' https://example.com/api/me | jq .name`,
-		Args: cobra.ExactArgs(1),
+		Args: oneURL,
 		RunE: func(c *cobra.Command, args []string) error {
 			header, err := parseHeaders(headers)
 			if err != nil {
