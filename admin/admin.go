@@ -12,12 +12,20 @@ type Options struct {
 	// Ready returns nil while new clients are welcome, else the reason why
 	// not. Nil means always.
 	Ready func() error
+
+	// Refresh polls at once what is watched under the URLs given, everything
+	// where there are none, and returns how many resources that are. Nil:
+	// there is no such endpoint.
+	Refresh func(urls ...string) int
 }
 
 // New returns the handler of the admin listener:
 //
 //	GET /livez   200 as long as the process answers
 //	GET /readyz  200 while new clients are welcome, else 503 and why not
+//	POST /refresh?url=/api/x
+//	             polls at once what is watched there; url may be repeated, and
+//	             without one everything is polled. Answers {"refreshed": n}
 func New(o Options) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, "ok") })
@@ -30,5 +38,11 @@ func New(o Options) http.Handler {
 		}
 		fmt.Fprintln(w, "ok")
 	})
+	if o.Refresh != nil {
+		mux.HandleFunc("POST /refresh", func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			fmt.Fprintf(w, "{\"refreshed\": %d}\n", o.Refresh(r.URL.Query()["url"]...))
+		})
+	}
 	return mux
 }

@@ -89,6 +89,7 @@ type Poller struct {
 	watched   map[key]*resource
 	idle      *lru.Cache[key, *Snapshot]
 	idleBytes int
+	refused   *lru.Cache[key, time.Time] // until when Refused says so
 	closed    bool
 }
 
@@ -119,6 +120,7 @@ func New(o Options) *Poller {
 		p.rate = rate.NewLimiter(rate.Limit(o.Rate), max(1, int(o.Rate)))
 	}
 	p.idle, _ = lru.NewWithEvict(maxIdle, func(_ key, s *Snapshot) { p.idleBytes -= s.size() }) // fails on a size of zero only
+	p.refused, _ = lru.New[key, time.Time](maxIdle)
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	return p
 }
@@ -206,10 +208,31 @@ func (p *Poller) retire(r *resource) bool {
 		return false
 	}
 	delete(p.watched, r.key)
-	if s := r.newest.Load(); s != nil && s.Version != "" && !s.Over {
+	switch s := r.newest.Load(); {
+	case s == nil:
+	case s.Over:
+		p.refused.Add(r.key, time.Now().Add(r.refusal(s.Err)))
+	case s.Version != "":
 		p.remember(r.key, s.bare())
 	}
 	return true
+}
+
+// refusal is how long it is remembered that a resource cannot be watched:
+// credentials may be good again soon.
+func (r *resource) refusal(err *Error) time.Duration {
+	if err.Code == CodeUnauthorized || err.Code == CodeForbidden {
+		return r.req.Rule.Interval
+	}
+	return max(r.req.Rule.Linger, r.req.Rule.Interval)
+}
+
+// Refused reports whether a watch of what req names ended a short while ago
+// with an error that ends subscriptions, so that asking the upstream anew is
+// not worth it for one who can do without.
+func (p *Poller) Refused(req Request) bool {
+	until, ok := p.refused.Get(p.fetch.key(req))
+	return ok && time.Now().Before(until)
 }
 
 // Refresh polls at once those watched resources that match says, and returns

@@ -56,7 +56,9 @@ func newResource(p *Poller, k key, req Request) *resource {
 func (r *resource) resume(last *Snapshot) {
 	r.base = last
 	if !r.private {
-		r.newest.Store(last)
+		shown := last.bare()
+		shown.Resumed = true
+		r.newest.Store(shown)
 	}
 }
 
@@ -103,6 +105,9 @@ func (w *Watch) After(ctx context.Context, t time.Time) (*Snapshot, error) {
 	r := w.resource
 	for {
 		r.mu.Lock()
+		if r.want.After(t) {
+			t = r.want // what was seen before a write is not shown after it
+		}
 		if !r.started.Before(t) {
 			r.mu.Unlock()
 			return r.newest.Load(), nil
@@ -309,9 +314,9 @@ func (r *resource) final(err *Error, shown bool) bool {
 }
 
 // confirm takes note that the upstream still says what base says.
-func (r *resource) confirm() {
-	r.base.seen.set(time.Now())
-	if shown := r.newest.Load(); shown == nil || shown.Err != nil {
+func (r *resource) confirm(header http.Header) {
+	r.base.seen.set(time.Now(), header)
+	if shown := r.newest.Load(); shown == nil || shown.Err != nil || shown.Resumed {
 		r.publish(r.base.bare())
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -18,12 +19,20 @@ type Snapshot struct {
 	// has not given a document yet; then Err is set.
 	Version string
 
-	URL    string         // the resource's, as in Request
-	Body   []byte         // the document as the upstream gave it, in valid UTF-8
-	Doc    *diff.Document // the same as JSON; for Lines the array of its lines
-	Lines  bool           // the body is text, not JSON
-	Merge  bool           // patches are merge patches (RFC 7396)
-	Header http.Header    // end-to-end response headers, without Set-Cookie
+	URL   string         // the resource's, as in Request
+	Body  []byte         // the document as the upstream gave it, in valid UTF-8
+	Doc   *diff.Document // the same as JSON; for Lines the array of its lines
+	Lines bool           // the body is text, not JSON
+	Merge bool           // patches are merge patches (RFC 7396)
+
+	// Repaired says that Body is not byte for byte what the upstream sent, which
+	// was no UTF-8.
+	Repaired bool
+
+	// Resumed says that this is what was known when the resource was last
+	// watched, and that the upstream has not confirmed it yet. Who holds a
+	// version already may hold a newer one.
+	Resumed bool
 
 	At  time.Time // when the upstream was first seen to say this
 	Err *Error    // why the latest poll failed; nil when it succeeded
@@ -58,7 +67,17 @@ func versionOf(body []byte) string {
 
 // Confirmed is when the upstream was last seen to say this: the time of the
 // last good poll.
-func (s *Snapshot) Confirmed() time.Time { return s.seen.time() }
+func (s *Snapshot) Confirmed() time.Time {
+	at, _ := s.seen.last()
+	return at
+}
+
+// Header returns the end-to-end headers of the last good answer, without
+// Set-Cookie, and when it came. The headers may not be modified.
+func (s *Snapshot) Header() (http.Header, time.Time) {
+	at, header := s.seen.last()
+	return header, at
+}
 
 // Private reports whether the snapshot was polled for one identity only.
 func (s *Snapshot) Private() bool { return s.seen.private }
@@ -147,7 +166,7 @@ func (s *Snapshot) failed(err *Error) *Snapshot {
 func (s *Snapshot) bare() *Snapshot {
 	return &Snapshot{
 		Version: s.Version, URL: s.URL, Body: s.Body, Doc: s.Doc, Lines: s.Lines, Merge: s.Merge,
-		Header: s.Header, At: s.At, trail: s.trail, seen: s.seen,
+		Repaired: s.Repaired, At: s.At, trail: s.trail, seen: s.seen,
 	}
 }
 
@@ -193,22 +212,40 @@ func (s *Snapshot) Memo(k Key, build func(*Snapshot, Key) []byte) []byte {
 	return m.value
 }
 
-// lastSeen is when a resource's document was last confirmed. The snapshots of a
-// resource share it, so that a poll that changed nothing makes nothing new.
+// lastSeen is when a resource's document was last confirmed, and by what. The
+// snapshots of a resource share it, so that a poll that changed nothing makes
+// nothing new.
 type lastSeen struct {
 	private bool
-	mu      sync.Mutex // guards at
+	mu      sync.Mutex // guards the fields below
 	at      time.Time
+	header  http.Header // replaced, never modified
 }
 
-func (l *lastSeen) time() time.Time {
+func (l *lastSeen) last() (time.Time, http.Header) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.at
+	return l.at, l.header
 }
 
-func (l *lastSeen) set(t time.Time) {
+func (l *lastSeen) set(at time.Time, header http.Header) {
 	l.mu.Lock()
-	l.at = t
+	l.at, l.header = at, header
 	l.mu.Unlock()
+}
+
+// updated returns the stored headers as a 304 updates them (RFC 9111, section
+// 3.2).
+func (l *lastSeen) updated(header http.Header) http.Header {
+	_, stored := l.last()
+	merged := stored.Clone()
+	if merged == nil {
+		merged = make(http.Header)
+	}
+	for name, values := range header {
+		if !strings.HasPrefix(name, "Content-") {
+			merged[name] = values
+		}
+	}
+	return merged
 }

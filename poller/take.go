@@ -17,13 +17,15 @@ func (r *resource) take(a *answer) (changed bool, err *Error) {
 	if err := guard(r.req.Rule, r.private, a.header); err != nil {
 		return false, err
 	}
+	v := validators{etag: a.header.Get("Etag"), lastModified: a.header.Get("Last-Modified")}
+	endToEnd(a.header)
 	if a.status == http.StatusNotModified {
-		r.confirm()
+		r.confirm(r.base.seen.updated(a.header))
 		return false, nil
 	}
-	r.validators = validators{etag: a.header.Get("Etag"), lastModified: a.header.Get("Last-Modified")}
+	r.validators = v
 	if r.base != nil && string(a.body) == string(r.base.Body) {
-		r.confirm()
+		r.confirm(a.header)
 		return false, nil
 	}
 	next, err := r.read(a)
@@ -31,7 +33,7 @@ func (r *resource) take(a *answer) (changed bool, err *Error) {
 		return false, err
 	}
 	if next == nil {
-		r.confirm()
+		r.confirm(a.header)
 		return false, nil
 	}
 	r.base = next
@@ -58,10 +60,11 @@ func (r *resource) read(a *answer) (*Snapshot, *Error) {
 	}
 	next := &Snapshot{
 		Version: versionOf(body), URL: r.req.URL, Body: body, Doc: doc, Lines: lines,
-		Merge:  r.req.Rule.Format == MergePatch && !lines,
-		Header: endToEnd(a.header), At: time.Now(), seen: &lastSeen{private: r.private},
+		Merge:    r.req.Rule.Format == MergePatch && !lines,
+		Repaired: len(body) != len(a.body) || !bytes.Equal(body, a.body),
+		At:       time.Now(), seen: &lastSeen{private: r.private},
 	}
-	next.seen.at = next.At
+	next.seen.set(next.At, a.header)
 	if r.base != nil && r.base.Lines == lines {
 		next.trail = r.trail(patch, doc)
 	}
@@ -190,21 +193,20 @@ func listed(values []string) []string {
 	return items
 }
 
-// endToEnd returns the headers of an answer that describe the document: not
-// those of the connection (RFC 9110, section 7.6.1), of the transfer, or of
-// one user.
-func endToEnd(h http.Header) http.Header {
-	kept := h.Clone()
+// endToEnd leaves those headers of an answer that describe the document: not
+// those of the connection (RFC 9110, section 7.6.1), of the transfer, of the
+// exact bytes, or of one user.
+func endToEnd(h http.Header) {
 	for _, name := range listed(h["Connection"]) {
-		kept.Del(name)
+		h.Del(name)
 	}
 	for _, name := range []string{
 		"Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authentication-Info", "Proxy-Connection", "Te",
 		"Trailer", "Transfer-Encoding", "Upgrade", "Content-Encoding", "Content-Length", "Set-Cookie", "Set-Cookie2",
+		"Content-Md5", "Digest", "Content-Digest", "Repr-Digest", "Accept-Ranges", "Content-Range",
 	} {
-		kept.Del(name)
+		delete(h, name)
 	}
-	return kept
 }
 
 // maxRetryAfter bounds how long an upstream can have us stay away.

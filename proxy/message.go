@@ -60,6 +60,9 @@ func (v *view) next(s *poller.Snapshot) (messages [2]message, n int) {
 		n++
 		v.begun = true
 	}
+	if s.Resumed && v.version != "" && !v.begun {
+		return messages, 0 // what the client holds may be newer
+	}
 	if s.Over {
 		add(message{kind: kindEnd})
 		return messages, n

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -13,21 +14,47 @@ import (
 // 10.2).
 func (p *Proxy) checkOrigin(r *http.Request) error {
 	values := r.Header["Origin"]
-	if len(values) == 0 {
+	if len(values) == 0 || sameHost(r) || p.listsOrigin(r) {
 		return nil
 	}
-	u, err := url.Parse(values[0])
-	if len(values) == 1 && err == nil && u.Host != "" {
-		if bareHost(u.Scheme, u.Host) == bareHost(u.Scheme, r.Host) {
-			return nil
-		}
-		for _, allowed := range p.cfg.Origins {
-			if strings.EqualFold(allowed, values[0]) {
-				return nil
-			}
-		}
-	}
 	return fmt.Errorf("origin %.100q may not connect to %q: list it in origins to allow it", strings.Join(values, ", "), r.Host)
+}
+
+// sameHost reports whether the one Origin of a request is the host that it was
+// sent to.
+func sameHost(r *http.Request) bool {
+	values := r.Header["Origin"]
+	if len(values) != 1 {
+		return false
+	}
+	u, err := url.Parse(values[0])
+	return err == nil && u.Host != "" && bareHost(u.Scheme, u.Host) == bareHost(u.Scheme, r.Host)
+}
+
+// listsOrigin reports whether the one Origin of a request is in origins.
+func (p *Proxy) listsOrigin(r *http.Request) bool {
+	values := r.Header["Origin"]
+	return len(values) == 1 && slices.ContainsFunc(p.cfg.Origins, func(o string) bool { return strings.EqualFold(o, values[0]) })
+}
+
+// answersOrigin reports whether an answer that is stored for all can be given
+// to a page of this request's origin: the same host needs no leave, those that
+// are listed get it from us, and others have it where the upstream gives it to
+// everybody (WHATWG Fetch, "CORS protocol").
+func (p *Proxy) answersOrigin(r *http.Request, stored http.Header) bool {
+	return len(r.Header["Origin"]) == 0 || sameHost(r) || p.listsOrigin(r) || stored.Get("Access-Control-Allow-Origin") == "*"
+}
+
+// allowOrigin lets pages of listed origins read the answer.
+func (p *Proxy) allowOrigin(h http.Header, r *http.Request) {
+	if len(p.cfg.Origins) > 0 {
+		addVary(h, "Origin")
+	}
+	if p.listsOrigin(r) && !sameHost(r) {
+		h.Set("Access-Control-Allow-Origin", r.Header.Get("Origin"))
+		h.Set("Access-Control-Allow-Credentials", "true")
+		h.Set("Access-Control-Expose-Headers", "Age, Cache-Status, Delta-Base, ETag, IM, Preference-Applied")
+	}
 }
 
 // bareHost is host and port in lower case, without the scheme's default port.

@@ -15,6 +15,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"github.com/coder/websocket"
@@ -33,6 +34,8 @@ type Proxy struct {
 	pass    http.Handler
 	clients clients
 	sockets sockets
+	leaving chan struct{} // closed when the proxy begins to drain
+	drain   sync.Once
 }
 
 // Options are what a Proxy needs beyond its configuration. The zero value
@@ -51,7 +54,7 @@ func New(cfg *config.Config, o Options) (*Proxy, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Proxy{cfg: cfg, log: o.Log}
+	p := &Proxy{cfg: cfg, log: o.Log, leaving: make(chan struct{})}
 	p.routes.Store(rt)
 	p.clients.total, p.clients.each = cfg.Limits.Connections, cfg.Limits.ConnectionsPerClient
 	p.poller = poller.New(poller.Options{
@@ -60,7 +63,7 @@ func New(cfg *config.Config, o Options) (*Proxy, error) {
 	})
 	p.pass = passthrough.New(passthrough.Options{
 		Upstream: cfg.Upstream, TrustedProxies: cfg.TrustedProxies, Transport: o.Transport,
-		OnError: p.passFailed,
+		OnResponse: p.wrote, OnError: p.passFailed,
 	})
 	return p, nil
 }
@@ -79,19 +82,34 @@ func withoutURL(err error) error {
 
 // ServeHTTP implements http.Handler.
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if !isUpgrade(r) {
-		p.pass.ServeHTTP(w, r)
-		return
-	}
-	if e, url, ok := p.routes.Load().resolve(requestTarget(r)); ok {
-		p.serveSocket(w, r, e, url)
-		return
-	}
-	if r.URL.Path == p.cfg.Socket {
+	upgrade := isUpgrade(r)
+	if upgrade && r.URL.Path == p.cfg.Socket {
 		p.serveSocket(w, r, nil, "")
 		return
 	}
-	p.pass.ServeHTTP(w, r)
+	e, url, ok := p.routes.Load().resolve(requestTarget(r))
+	if !ok || !p.serveEndpoint(w, r, e, url, upgrade) {
+		p.pass.ServeHTTP(w, r)
+	}
+}
+
+// serveEndpoint answers a request for a URL that a rule matches, in the way
+// that it asks for. It returns false where the request is to pass through.
+func (p *Proxy) serveEndpoint(w http.ResponseWriter, r *http.Request, e *endpoint, url string, upgrade bool) bool {
+	switch {
+	case upgrade:
+		p.serveSocket(w, r, e, url)
+		return true
+	case r.Method != http.MethodGet && r.Method != http.MethodHead, r.ContentLength != 0:
+		return false
+	case wantsEvents(r):
+		p.serveEvents(w, r, e, url)
+		return true
+	}
+	if wait := preferredWait(r); wait > 0 {
+		return p.serveLongPoll(w, r, e, url, wait)
+	}
+	return p.serveGet(w, r, e, url)
 }
 
 // requestTarget is the path and query of a request as the client spelled them.
@@ -125,6 +143,7 @@ func (p *Proxy) compression() websocket.CompressionMode {
 // their clients do not come back all at once, and refuses new ones. It returns
 // when none is left or ctx ends.
 func (p *Proxy) Drain(ctx context.Context) {
+	p.drain.Do(func() { close(p.leaving) })
 	p.sockets.drain(ctx, p.cfg.Drain)
 }
 

@@ -26,9 +26,8 @@ func (*endpoint) ServeHTTP(http.ResponseWriter, *http.Request) {}
 // routes are all rules. They are immutable.
 type routes struct {
 	mux         *http.ServeMux
-	endpoints   []*endpoint
-	writes      *http.ServeMux // refresh_on patterns to *refreshes
-	credentials []string       // every header that any rule's vary names
+	refreshOn   []refreshOn
+	credentials []string // every header that any rule's vary names
 }
 
 func newRoutes(cfg *config.Config) (*routes, error) {
@@ -40,7 +39,9 @@ func newRoutes(cfg *config.Config) (*routes, error) {
 		}
 		ep := &endpoint{config: e, rule: newRule(e, differ)}
 		rt.mux.Handle(e.Path, ep)
-		rt.endpoints = append(rt.endpoints, ep)
+		for _, pattern := range e.RefreshOn {
+			rt.refreshOn = append(rt.refreshOn, newRefreshOn(pattern, ep))
+		}
 		for _, v := range e.Vary {
 			name, _, _ := strings.Cut(v, ":")
 			if !slices.Contains(rt.credentials, name) {

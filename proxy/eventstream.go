@@ -1,0 +1,181 @@
+package proxy
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"pollbridge/poller"
+)
+
+const (
+	heartbeat   = 15 * time.Second // between comments on a stream that is silent
+	retryDelay  = 2 * time.Second  // that an EventSource waits before it comes back
+	maxThrottle = 3.6e6            // ms
+	retryEnded  = 60 * time.Second // after the subscription was ended for a reason that lasts
+)
+
+// wantsEvents reports whether a request is an EventSource's.
+func wantsEvents(r *http.Request) bool {
+	if r.Method != http.MethodGet {
+		return false
+	}
+	for _, item := range listOf(r.Header["Accept"]) {
+		if name, _, _ := strings.Cut(item, ";"); strings.TrimSpace(name) == "text/event-stream" {
+			return true
+		}
+	}
+	return false
+}
+
+// serveEvents answers with an event stream (WHATWG HTML, "Server-sent events"):
+// the messages of the socket, each as an event of its type.
+func (p *Proxy) serveEvents(w http.ResponseWriter, r *http.Request, e *endpoint, url string) {
+	if err := p.checkOrigin(r); err != nil {
+		http.Error(w, err.Error(), http.StatusForbidden)
+		return
+	}
+	throttle, err := parseThrottle(r)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	cl, limit := p.clients.add(p.remote(r))
+	if limit != nil {
+		refuse(w, limit)
+		return
+	}
+	defer p.clients.remove(cl)
+	news := make(poller.Signal, 1)
+	watch, err := p.poller.Watch(poller.Request{Rule: e.rule, URL: url, Header: r.Header}, news)
+	if err != nil {
+		w.Header().Set("Retry-After", "5")
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		return
+	}
+	defer watch.Close()
+	h := w.Header()
+	p.allowOrigin(h, r)
+	h.Set("Content-Type", "text/event-stream")
+	h.Set("Cache-Control", "no-cache, no-transform")
+	h.Set("X-Accel-Buffering", "no") // nginx would collect events otherwise
+	s := &stream{w: w, control: http.NewResponseController(w), news: news, watch: watch, throttle: throttle}
+	s.view.version = lastEventID(r)
+	if s.send([]byte(fmt.Sprintf("retry: %d\n\n", retryDelay.Milliseconds()))) {
+		s.run(p, r)
+	}
+}
+
+// lastEventID is the version that the client holds, if it is one.
+func lastEventID(r *http.Request) string {
+	id := r.Header.Get("Last-Event-Id")
+	if len(id) > 64 {
+		return ""
+	}
+	return id
+}
+
+// parseThrottle reads Pollbridge-Throttle: at most one message in so many ms.
+func parseThrottle(r *http.Request) (time.Duration, error) {
+	v := r.Header.Get("Pollbridge-Throttle")
+	if v == "" {
+		return 0, nil
+	}
+	ms, err := strconv.ParseFloat(v, 64)
+	if err != nil || !(ms >= 0 && ms <= maxThrottle) {
+		return 0, fmt.Errorf("header Pollbridge-Throttle: %q is no number of ms from 0 to %.0f", v, maxThrottle)
+	}
+	return time.Duration(ms * float64(time.Millisecond)), nil
+}
+
+// A stream is one event stream being written.
+type stream struct {
+	w        http.ResponseWriter
+	control  *http.ResponseController
+	news     poller.Signal
+	watch    *poller.Watch
+	view     view
+	throttle time.Duration
+}
+
+// run tells the client what is newest, waits until there is something newer,
+// and so on until one of them goes.
+func (s *stream) run(p *Proxy, r *http.Request) {
+	beat := time.NewTimer(heartbeat)
+	defer beat.Stop()
+	var leave <-chan time.Time
+	leaving := p.leaving
+	for {
+		told, open := s.tell()
+		if !open {
+			return
+		}
+		if told && s.throttle > 0 {
+			select {
+			case <-time.After(s.throttle):
+			case <-r.Context().Done():
+				return
+			}
+		}
+		beat.Reset(heartbeat)
+		select {
+		case <-s.news:
+		case <-beat.C:
+			if !s.send([]byte(":\n\n")) {
+				return
+			}
+		case <-leaving: // at a time of one's own, as sockets do
+			leaving, leave = nil, time.After(rand.N(p.cfg.Drain+1))
+		case <-leave:
+			return
+		case <-r.Context().Done():
+			return
+		}
+	}
+}
+
+// tell sends what the client does not know yet. It reports whether that was
+// anything, and whether the stream goes on.
+func (s *stream) tell() (told, open bool) {
+	snapshot := s.watch.Newest()
+	if snapshot == nil {
+		return false, true
+	}
+	messages, n := s.view.next(snapshot)
+	for _, m := range messages[:n] {
+		if !s.send(m.encoded("event", buildEvent)) {
+			return true, false
+		}
+	}
+	return n > 0, !snapshot.Over
+}
+
+func (s *stream) send(event []byte) bool {
+	s.control.SetWriteDeadline(time.Now().Add(writeTimeout)) // not supported: the server's own limits hold
+	if _, err := s.w.Write(event); err != nil {
+		return false
+	}
+	return s.control.Flush() == nil
+}
+
+// buildEvent returns a message as an event. A JSON text without insignificant
+// white space has no line breaks, so data is one line.
+func buildEvent(s *poller.Snapshot, k poller.Key) []byte {
+	m := messageOf(s, k)
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "event: %s\n", m.kind)
+	switch m.kind {
+	case kindSnapshot, kindPatch, kindCurrent:
+		fmt.Fprintf(&b, "id: %s\n", s.Version)
+	case kindEnd:
+		fmt.Fprintf(&b, "retry: %d\n", retryEnded.Milliseconds())
+	}
+	b.WriteString("data: ")
+	b.Write(m.append(nil, ""))
+	b.WriteString("\n\n")
+	return b.Bytes()
+}

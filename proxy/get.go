@@ -1,0 +1,289 @@
+package proxy
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"fmt"
+	"mime"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"pollbridge/poller"
+)
+
+// serveGet answers a GET or HEAD from the snapshot, as the upstream would have:
+// while it is fresh at once, else when it has been fetched, once for all who
+// ask. The resource is then kept fresh for linger. Where that cannot be done
+// faithfully it returns false, and the request is to pass through.
+//
+// Fresh means not older than the interval in force: that is what the operator
+// says of the upstream by naming an interval, and it goes before max-age and
+// no-cache in its answers. No-store and private are obeyed.
+func (p *Proxy) serveGet(w http.ResponseWriter, r *http.Request, e *endpoint, url string) bool {
+	req := poller.Request{Rule: e.rule, URL: url, Header: r.Header}
+	ask := parseCacheControl(r.Header)
+	if !e.config.Serve || ask.has("no-store") || p.poller.Refused(req) {
+		return false
+	}
+	watch, err := p.poller.Watch(req, make(poller.Signal, 1))
+	if err != nil {
+		return false
+	}
+	defer watch.Close()
+	arrived := time.Now()
+	known := watch.Newest()
+	if known != nil && known.Err != nil {
+		return false // the upstream speaks for itself, and is not asked twice
+	}
+	s, err := watch.After(r.Context(), arrived.Add(-ask.maxAge(watch.Interval())))
+	if err != nil || !p.servable(r, s) {
+		return err != nil && r.Context().Err() != nil // nobody is left to answer
+	}
+	status := "hit"
+	if s.Confirmed().After(arrived) {
+		status = "fwd=uri-miss; stored"
+		if known != nil {
+			status = "fwd=stale; stored"
+		}
+	}
+	p.writeSnapshot(w, r, s, watch.Interval(), status)
+	return true
+}
+
+// servable reports whether s may be the answer to r.
+func (p *Proxy) servable(r *http.Request, s *poller.Snapshot) bool {
+	return s != nil && s.Err == nil && s.Version != "" && p.faithful(r, s)
+}
+
+// faithful reports whether s is what the upstream would have sent to this
+// client, and may be kept.
+func (p *Proxy) faithful(r *http.Request, s *poller.Snapshot) bool {
+	header, _ := s.Header()
+	said := parseCacheControl(header)
+	return !s.Repaired && !said.has("no-store") && !said.has("private") &&
+		accepts(r.Header["Accept"], header.Get("Content-Type")) && p.answersOrigin(r, header)
+}
+
+// writeSnapshot answers with s: headers, conditions and ranges as RFC 9110 has
+// them.
+func (p *Proxy) writeSnapshot(w http.ResponseWriter, r *http.Request, s *poller.Snapshot, interval time.Duration, status string) {
+	h := w.Header()
+	stored, at := s.Header()
+	for name, values := range stored {
+		h[name] = slices.Clone(values)
+	}
+	if _, ok := h["Content-Type"]; !ok {
+		h["Content-Type"] = nil // the upstream gave none: do not guess one
+	}
+	p.allowOrigin(h, r)
+	age := time.Since(at) + seconds(stored.Get("Age"))
+	h.Set("Age", strconv.Itoa(int(age/time.Second)))
+	h.Set("Etag", `"`+s.Version+`"`)
+	if status == "hit" {
+		status = fmt.Sprintf("hit; ttl=%d", int((interval-time.Since(at))/time.Second))
+	}
+	h.Add("Cache-Status", "pollbridge; "+status) // RFC 9211
+	if patch := deltaFor(r, s); patch != nil {
+		writeDelta(w, r, s, patch)
+		return
+	}
+	body := s.Body
+	if len(body) >= minGzip {
+		addVary(h, "Accept-Encoding")
+		if acceptsGzip(r.Header["Accept-Encoding"]) && r.Header.Get("Range") == "" {
+			body = s.Memo(poller.Key{Kind: "gzip"}, gzipped)
+			h.Set("Content-Encoding", "gzip")
+			h.Set("Content-Length", strconv.Itoa(len(body)))
+			h.Set("Etag", `W/"`+s.Version+`"`) // the same document in other bytes
+		}
+	}
+	modified, _ := http.ParseTime(stored.Get("Last-Modified"))
+	http.ServeContent(w, r, "", modified, bytes.NewReader(body))
+}
+
+// minGzip is the body from which compressing is worth it, in bytes.
+const minGzip = 1 << 10
+
+func gzipped(s *poller.Snapshot, _ poller.Key) []byte {
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	w.Write(s.Body) // to memory: cannot fail
+	w.Close()
+	return bytes.Clone(b.Bytes())
+}
+
+// Delta encoding (RFC 3229): a poller that says which document it holds and
+// that it understands patches is sent the patch.
+
+func deltaFor(r *http.Request, s *poller.Snapshot) []byte {
+	if s.Merge || r.Method != http.MethodGet || !slices.Contains(listOf(r.Header["A-Im"]), "json-patch") {
+		return nil
+	}
+	for _, tag := range etags(r.Header["If-None-Match"]) {
+		if tag == s.Version {
+			return nil
+		}
+		if patch := s.Patch(tag); patch != nil {
+			return patch
+		}
+	}
+	return nil
+}
+
+func writeDelta(w http.ResponseWriter, r *http.Request, s *poller.Snapshot, patch []byte) {
+	h := w.Header()
+	for _, tag := range etags(r.Header["If-None-Match"]) {
+		if s.Patch(tag) != nil {
+			h.Set("Delta-Base", `"`+tag+`"`)
+			break
+		}
+	}
+	h.Set("Im", "json-patch")
+	h.Set("Content-Type", "application/json-patch+json")
+	h.Set("Content-Length", strconv.Itoa(len(patch)))
+	h.Add("Cache-Control", "no-store") // caches that do not know RFC 3229 must not keep it
+	addVary(h, "A-IM")
+	w.WriteHeader(http.StatusIMUsed)
+	w.Write(patch)
+}
+
+// cacheControl is the directives of a Cache-Control field (RFC 9111, section
+// 5.2), names in lower case.
+type cacheControl map[string]string
+
+func parseCacheControl(h http.Header) cacheControl {
+	c := make(cacheControl)
+	for _, d := range listOf(h["Cache-Control"]) {
+		name, value, _ := strings.Cut(d, "=")
+		c[name] = strings.Trim(value, `"`)
+	}
+	if len(c) == 0 && slices.Contains(listOf(h["Pragma"]), "no-cache") {
+		c["no-cache"] = ""
+	}
+	return c
+}
+
+func (c cacheControl) has(name string) bool {
+	_, ok := c[name]
+	return ok
+}
+
+// maxAge is how old an answer may be: no older than what is fresh, and than
+// what the client accepts.
+func (c cacheControl) maxAge(fresh time.Duration) time.Duration {
+	if c.has("no-cache") {
+		return 0
+	}
+	if v, ok := c["max-age"]; ok {
+		return min(fresh, seconds(v))
+	}
+	return fresh
+}
+
+// seconds reads a number of seconds; zero where it is none.
+func seconds(s string) time.Duration {
+	n, err := strconv.ParseUint(strings.TrimSpace(s), 10, 31)
+	if err != nil {
+		return 0
+	}
+	return time.Duration(n) * time.Second
+}
+
+// listOf splits the values of a field that is a list, in lower case.
+func listOf(values []string) []string {
+	var items []string
+	for _, v := range values {
+		for item := range strings.SplitSeq(v, ",") {
+			if item = strings.ToLower(strings.TrimSpace(item)); item != "" {
+				items = append(items, item)
+			}
+		}
+	}
+	return items
+}
+
+// etags returns the opaque parts of the entity tags in If-None-Match, which is
+// compared weakly (RFC 9110, section 13.1.2); "*" stands for itself.
+func etags(values []string) []string {
+	var tags []string
+	for _, v := range values {
+		for tag := range strings.SplitSeq(v, ",") {
+			tag = strings.TrimPrefix(strings.TrimSpace(tag), "W/")
+			if tag == "*" || len(tag) >= 2 && tag[0] == '"' && tag[len(tag)-1] == '"' {
+				tags = append(tags, strings.Trim(tag, `"`))
+			}
+		}
+	}
+	return tags
+}
+
+// accepts reports whether a client that sends these Accept fields takes the
+// content type (RFC 9110, section 12.5.1): the most specific range decides.
+func accepts(values []string, contentType string) bool {
+	if len(values) == 0 {
+		return true
+	}
+	t, _, err := mime.ParseMediaType(contentType)
+	if err != nil {
+		return true
+	}
+	main, _, _ := strings.Cut(t, "/")
+	best, quality := -1, 0.0
+	for _, item := range listOf(values) {
+		name, params, err := mime.ParseMediaType(item)
+		if err != nil {
+			continue
+		}
+		specific := slices.Index([]string{"*/*", main + "/*", t}, name)
+		if specific > best {
+			best, quality = specific, qvalue(params["q"])
+		}
+	}
+	return quality > 0
+}
+
+// acceptsGzip reads Accept-Encoding (RFC 9110, section 12.5.3).
+func acceptsGzip(values []string) bool {
+	quality := 0.0
+	for _, item := range listOf(values) {
+		name, params, _ := strings.Cut(item, ";")
+		q := qvalue(strings.TrimPrefix(strings.ReplaceAll(params, " ", ""), "q="))
+		switch strings.TrimSpace(name) {
+		case "gzip", "x-gzip":
+			return q > 0
+		case "*":
+			quality = q
+		}
+	}
+	return quality > 0
+}
+
+func qvalue(s string) float64 {
+	if s == "" {
+		return 1
+	}
+	q, err := strconv.ParseFloat(s, 64)
+	if err != nil {
+		return 0
+	}
+	return q
+}
+
+func addVary(h http.Header, name string) {
+	if have := listOf(h["Vary"]); !slices.Contains(have, strings.ToLower(name)) && !slices.Contains(have, "*") {
+		h.Add("Vary", name)
+	}
+}
+
+// waitFresh is After for transports that hold on: the newest snapshot once it
+// is known to be no older than the interval.
+func waitFresh(ctx context.Context, w *poller.Watch) (*poller.Snapshot, error) {
+	if s := w.Newest(); s != nil && s.Err != nil {
+		return s, nil
+	}
+	return w.After(ctx, time.Now().Add(-w.Interval()))
+}

@@ -1,0 +1,91 @@
+package proxy
+
+import (
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"pollbridge/poller"
+)
+
+// maxWait bounds how long a long-poll is held, in seconds: proxies on the way
+// give up after a minute.
+const maxWait = 50
+
+// preferredWait reads "Prefer: wait=N" (RFC 7240, section 4.3) of a request
+// that says which version it holds. Zero: it is no long-poll.
+func preferredWait(r *http.Request) int {
+	if r.Method != http.MethodGet || len(r.Header["If-None-Match"]) == 0 {
+		return 0
+	}
+	for _, preference := range listOf(r.Header["Prefer"]) {
+		preference, _, _ = strings.Cut(preference, ";")
+		name, value, _ := strings.Cut(preference, "=")
+		if strings.TrimSpace(name) == "wait" {
+			n, err := strconv.ParseUint(strings.Trim(strings.TrimSpace(value), `"`), 10, 31)
+			if err != nil {
+				return 0
+			}
+			return min(int(n), maxWait)
+		}
+	}
+	return 0
+}
+
+// serveLongPoll holds a GET until the version is another than the client's or
+// the time is over (Comet). It returns false where the request is to pass
+// through instead.
+func (p *Proxy) serveLongPoll(w http.ResponseWriter, r *http.Request, e *endpoint, url string, wait int) bool {
+	req := poller.Request{Rule: e.rule, URL: url, Header: r.Header}
+	if p.poller.Refused(req) {
+		return false
+	}
+	cl, limit := p.clients.add(p.remote(r))
+	if limit != nil {
+		refuse(w, limit)
+		return true
+	}
+	defer p.clients.remove(cl)
+	news := make(poller.Signal, 1)
+	watch, err := p.poller.Watch(req, news)
+	if err != nil {
+		return false
+	}
+	defer watch.Close()
+	timeout := time.NewTimer(time.Duration(wait) * time.Second)
+	defer timeout.Stop()
+
+	s, err := waitFresh(r.Context(), watch)
+	if err != nil {
+		return r.Context().Err() != nil
+	}
+	held := etags(r.Header["If-None-Match"])
+	for waiting := true; waiting && !differs(s, held); {
+		if s != nil && s.Over {
+			return false
+		}
+		select {
+		case <-news:
+		case <-timeout.C:
+			waiting = false
+		case <-p.leaving:
+			waiting = false
+		case <-r.Context().Done():
+			return true
+		}
+		s = watch.Newest()
+	}
+	if s == nil || s.Version == "" || !p.faithful(r, s) {
+		return false
+	}
+	w.Header().Set("Preference-Applied", "wait="+strconv.Itoa(wait))
+	p.writeSnapshot(w, r, s, watch.Interval(), "hit")
+	return true
+}
+
+// differs reports whether s is a good document that none of the tags names.
+func differs(s *poller.Snapshot, held []string) bool {
+	return s != nil && s.Err == nil && s.Version != "" && !slices.Contains(held, s.Version) && !slices.Contains(held, "*")
+}

@@ -1,0 +1,81 @@
+package proxy
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+
+	"pollbridge/poller"
+)
+
+// A refreshOn is one pattern of an endpoint's refresh_on.
+type refreshOn struct {
+	method  string
+	mux     *http.ServeMux // matches the pattern alone
+	refresh *endpoint
+}
+
+func newRefreshOn(pattern string, e *endpoint) refreshOn {
+	method, path, _ := strings.Cut(pattern, " ")
+	o := refreshOn{method: method, mux: http.NewServeMux(), refresh: e}
+	o.mux.Handle(strings.TrimSpace(path), e)
+	return o
+}
+
+func (o refreshOn) matches(method, decoded, path string) bool {
+	if method != o.method {
+		return false
+	}
+	h, _ := o.mux.Handler(&http.Request{Method: http.MethodGet, URL: &url.URL{Path: decoded, RawPath: path}})
+	_, ok := h.(*endpoint)
+	return ok
+}
+
+// wrote takes note that an unsafe request has passed through: if it was
+// successful, what it may have changed is polled at once (RFC 9111, section
+// 4.4), and no GET that arrives from now on is answered from an earlier poll.
+// It is called before the client hears of the success.
+func (p *Proxy) wrote(r *http.Request, status int) {
+	switch r.Method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
+		return
+	}
+	if status >= 400 {
+		return
+	}
+	path, ok := canonicalPath(r.URL.EscapedPath())
+	if !ok {
+		return
+	}
+	decoded, _ := url.PathUnescape(path) // canonical, so it has no bad escapes
+	rules := make(map[*poller.Rule]bool)
+	rt := p.routes.Load()
+	for _, o := range rt.refreshOn {
+		if o.matches(r.Method, decoded, path) {
+			rules[o.refresh.rule] = true
+		}
+	}
+	if _, _, watched := rt.resolve(path); !watched && len(rules) == 0 {
+		return
+	}
+	p.poller.Refresh(func(rule *poller.Rule, url string) bool {
+		own, _, _ := strings.Cut(url, "?")
+		return own == path || rules[rule]
+	})
+}
+
+// Refresh polls at once what is watched under the urls given, with any query
+// where a url has none; everything that is watched where none is given. It
+// returns how many resources that are.
+func (p *Proxy) Refresh(urls ...string) int {
+	wanted := make(map[string]bool)
+	for _, u := range urls {
+		if _, canonical, ok := p.routes.Load().resolve(u); ok {
+			wanted[canonical] = true
+		}
+	}
+	return p.poller.Refresh(func(_ *poller.Rule, url string) bool {
+		path, _, _ := strings.Cut(url, "?")
+		return len(urls) == 0 || wanted[url] || wanted[path]
+	})
+}
