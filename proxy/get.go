@@ -34,21 +34,19 @@ func (p *Proxy) serveGet(w http.ResponseWriter, r *http.Request, e *endpoint, ur
 		return false
 	}
 	defer watch.Close()
-	arrived := time.Now()
-	known := watch.Newest()
-	if known != nil && known.Err != nil {
-		return false // the upstream speaks for itself, and is not asked twice
+	status, confirmed := "fwd=uri-miss; stored", time.Time{}
+	if known := watch.Newest(); known != nil {
+		if known.Err != nil {
+			return false // the upstream speaks for itself, and is not asked twice
+		}
+		status, confirmed = "fwd=stale; stored", known.Confirmed()
 	}
-	s, err := watch.After(r.Context(), arrived.Add(-ask.maxAge(watch.Interval())))
+	s, err := watch.After(r.Context(), time.Now().Add(-ask.maxAge(watch.Interval())))
 	if err != nil || !p.servable(r, s) {
 		return err != nil && r.Context().Err() != nil // nobody is left to answer
 	}
-	status := "hit"
-	if s.Confirmed().After(arrived) {
-		status = "fwd=uri-miss; stored"
-		if known != nil {
-			status = "fwd=stale; stored"
-		}
+	if s.Confirmed().Equal(confirmed) {
+		status = "hit"
 	}
 	p.writeSnapshot(w, r, s, watch.Interval(), status)
 	return true

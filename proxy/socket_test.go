@@ -55,16 +55,18 @@ func within(t *testing.T, yaml string, f func(w *world)) {
 		go server.Serve(w.front)
 		client := w.front.Transport()
 		w.http = &http.Client{Transport: client}
+		defer func() { // also after a test has failed: whatever runs on would hide why
+			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+			w.proxy.Drain(ctx)
+			cancel()
+			w.proxy.Close()
+			client.CloseIdleConnections()
+			server.Close()
+			transport.CloseIdleConnections()
+			upstream.Close()
+			time.Sleep(time.Minute)
+		}()
 		f(w)
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-		w.proxy.Drain(ctx)
-		cancel()
-		w.proxy.Close()
-		client.CloseIdleConnections()
-		server.Close()
-		transport.CloseIdleConnections()
-		upstream.Close()
-		time.Sleep(time.Minute)
 	})
 }
 
