@@ -32,15 +32,15 @@ type bike int
 func (b bike) electric() bool { return b%4 == 0 }
 
 type station struct {
-	id, name, address string
-	region            int // index in regions
-	at                point
-	capacity          int
-	bikes             []bike // docked and fit to ride; the last one is taken first
-	broken            []bike // docked, not fit to ride
-	brokenDocks       int
-	closed            bool
-	reported          time.Time // when any of the above last changed
+	id, name    string
+	region      int // index in regions
+	at          point
+	capacity    int
+	bikes       []bike // docked and fit to ride; the last one is taken first
+	broken      []bike // docked, not fit to ride
+	brokenDocks int
+	closed      bool
+	reported    time.Time // when any of the above last changed
 }
 
 func (s *station) freeDocks() int {
@@ -105,7 +105,6 @@ func (c *city) build() {
 			taken = append(taken, p)
 			s := &station{
 				id: fmt.Sprintf("mb-%04d", len(taken)), name: stationName(c.rng), region: i, at: p,
-				address:  fmt.Sprintf("%d %s %s, %s, Port Merrow", 1+c.rng.IntN(180), pick(c.rng, streetNames), pick(c.rng, streetKinds), r.name),
 				capacity: 12 + 2*c.rng.IntN(10), reported: c.at.Add(-time.Duration(c.rng.IntN(900_000)) * time.Millisecond).Truncate(time.Millisecond),
 			}
 			for range int(float64(s.capacity) * min(max(0.5+0.28*c.rng.NormFloat64(), 0), 1)) {

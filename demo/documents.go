@@ -27,7 +27,6 @@ type stationJSON struct {
 	Name          string         `json:"name"`
 	ShortName     string         `json:"short_name"`
 	Region        string         `json:"region_id"`
-	Address       string         `json:"address"`
 	Lat           float64        `json:"lat"`
 	Lon           float64        `json:"lon"`
 	Capacity      int            `json:"capacity"`
@@ -41,7 +40,6 @@ type stationJSON struct {
 	Returning     bool           `json:"is_returning"`
 	LastReported  int64          `json:"last_reported"`
 	VehicleTypes  []vehicleCount `json:"vehicle_types_available"`
-	RentalURIs    rentalURIs     `json:"rental_uris"`
 }
 
 type vehicleCount struct {
@@ -49,21 +47,16 @@ type vehicleCount struct {
 	Count int    `json:"count"`
 }
 
-type rentalURIs struct {
-	Web string `json:"web"`
-}
-
 func (s *station) json() stationJSON {
 	position := s.at.project()
 	electric := s.electric()
 	return stationJSON{
-		ID: s.id, Name: s.name, ShortName: s.id[3:], Region: regions[s.region].id, Address: s.address,
+		ID: s.id, Name: s.name, ShortName: s.id[3:], Region: regions[s.region].id,
 		Lon: position[0], Lat: position[1], Capacity: s.capacity,
 		Bikes: len(s.bikes), EBikes: electric, BikesDisabled: len(s.broken),
 		Docks: s.freeDocks(), DocksDisabled: s.brokenDocks,
 		Installed: true, Renting: !s.closed, Returning: !s.closed, LastReported: s.reported.UnixMilli(),
 		VehicleTypes: []vehicleCount{{"classic", len(s.bikes) - electric}, {"ebike", electric}},
-		RentalURIs:   rentalURIs{"https://bikes.port-merrow.example/s/" + s.id},
 	}
 }
 
