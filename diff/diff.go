@@ -1,14 +1,9 @@
 // Package diff says what changed between two successive responses of an API.
-//
-// One law holds for every format it writes: Apply(old, Diff(old, new)) is new.
 package diff
 
 import (
 	"bytes"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"strings"
+	"sync"
 )
 
 // Options say which elements of arrays are the same thing and which changes
@@ -19,125 +14,80 @@ type Options struct {
 	// member names ("station_id") or pointers into the element
 	// ("/properties/url"). Several identify together.
 	Keys map[string][]string
+
 	// Ignore lists pointers (with `*`): changes there alone are no change.
 	Ignore []string
 }
 
-// A Differ compares documents under one set of options. It is immutable; a
-// nil *Differ has no options.
-type Differ struct {
-	ignore [][]string
-}
+// A Differ compares documents under one set of options. It is immutable and
+// may be used by many goroutines at once. A nil *Differ has no options.
+type Differ struct{ rules *rule }
 
-// New checks the pointers of o.
+// New checks and compiles the options.
 func New(o Options) (*Differ, error) {
-	d := &Differ{}
-	for _, p := range o.Ignore {
-		t, err := splitPointer(p)
-		if err != nil {
-			return nil, fmt.Errorf("ignore: %w", err)
-		}
-		d.ignore = append(d.ignore, t)
+	r, err := newRules(o)
+	if err != nil {
+		return nil, err
 	}
-	for p, keys := range o.Keys {
-		if _, err := splitPointer(p); err != nil {
-			return nil, fmt.Errorf("keys: %w", err)
-		}
-		if len(keys) == 0 {
-			return nil, fmt.Errorf("keys: %q names no member", p)
-		}
-	}
-	return d, nil
+	return &Differ{r}, nil
 }
 
-func splitPointer(p string) ([]string, error) {
-	if p == "" {
-		return nil, nil
+func (d *Differ) root() *rule {
+	if d == nil {
+		return nil
 	}
-	if p[0] != '/' {
-		return nil, fmt.Errorf("pointer %q does not begin with a slash", p)
-	}
-	t := strings.Split(p[1:], "/")
-	for i := range t {
-		t[i] = strings.NewReplacer("~1", "/", "~0", "~").Replace(t[i])
-	}
-	return t, nil
+	return d.rules
 }
 
-// A Document is one JSON text, validated; it is immutable.
-type Document struct{ raw []byte }
-
-// Parse validates raw as RFC 8259 has it; it keeps raw.
+// Parse validates raw as RFC 8259 has it and encoding/json.Valid does, nested
+// at most 10,000 deep; the error names the byte offset. The document keeps
+// raw, which must not be modified any more.
 func (d *Differ) Parse(raw []byte) (*Document, error) {
-	if json.Valid(raw) {
-		return &Document{raw: raw}, nil
-	}
-	var v any
-	err := json.Unmarshal(raw, &v)
-	var se *json.SyntaxError
-	if errors.As(err, &se) {
-		return nil, fmt.Errorf("invalid JSON at byte %d: %w", se.Offset, err)
-	}
-	return nil, fmt.Errorf("invalid JSON: %w", err)
-}
-
-// Bytes returns the text as it was given.
-func (doc *Document) Bytes() []byte { return doc.raw }
-
-// Size is the memory held, in bytes.
-func (doc *Document) Size() int { return len(doc.raw) }
-
-// AppendCompact appends the text without insignificant white space.
-func (doc *Document) AppendCompact(dst []byte) []byte {
-	var b bytes.Buffer
-	json.Compact(&b, doc.raw)
-	return append(dst, b.Bytes()...)
+	s := scratches.Get().(*scratch)
+	defer scratches.Put(s)
+	return s.follower.parse(raw)
 }
 
 // Next compares the newest document with the raw bytes of the next poll.
-func (d *Differ) Next(old *Document, raw []byte) (*Document, []byte, error) {
+//
+// Where raw says the same as old, ignored members aside, Next returns old
+// itself and a nil patch. Otherwise it returns the new document and the JSON
+// Patch (RFC 6902) from old to it. The patch is nil where none is smaller than
+// the new document's compact form: send that instead. With a change that
+// counts, the changes of ignored members come along, so that Apply(old, patch)
+// is the new document exactly. The document keeps raw.
+func (d *Differ) Next(old *Document, raw []byte) (doc *Document, patch []byte, err error) {
 	if bytes.Equal(old.raw, raw) {
 		return old, nil, nil
 	}
-	doc, err := d.Parse(raw)
-	if err != nil {
+	s := scratches.Get().(*scratch)
+	defer scratches.Put(s)
+	if doc, err = s.follower.parseAlong(old, raw); err != nil {
 		return nil, nil, err
 	}
-	w := &slowDiff{d: d}
-	w.value(nil, parseTree(old.raw), parseTree(doc.raw))
-	if !w.changed {
+	patch, changed := s.patcher.patch(d.root(), old, doc, s.follower.runs)
+	if !changed {
 		return old, nil, nil
 	}
-	return doc, w.patch(doc), nil
+	return doc, patch, nil
 }
 
-// Diff returns the RFC 6902 patch from old to new, or nil where none is
-// smaller than new.
+// Diff returns the JSON Patch (RFC 6902) from old to new, whatever lies
+// between them, or nil where none is smaller than new's compact form.
+// Documents that say the same have the patch [].
 func (d *Differ) Diff(old, new *Document) []byte {
-	w := &slowDiff{d: d}
-	w.value(nil, parseTree(old.raw), parseTree(new.raw))
-	return w.patch(new)
+	s := scratches.Get().(*scratch)
+	defer scratches.Put(s)
+	s.follower.align(old, new.raw)
+	patch, _ := s.patcher.patch(d.root(), old, new, s.follower.runs)
+	return patch
 }
 
-// MergePatch returns the RFC 7396 merge patch from old to new, or nil where
-// it cannot express the change or is not smaller than new.
-func (d *Differ) MergePatch(old, new *Document) []byte { return nil }
-
-// Lines returns the JSON array of the lines of text, split after each \n.
-func Lines(text []byte) []byte {
-	out := []byte{'['}
-	for i, l := range bytes.SplitAfter(text, []byte("\n")) {
-		if len(l) == 0 {
-			break
-		}
-		if i > 0 {
-			out = append(out, ',')
-		}
-		var b bytes.Buffer
-		e := json.NewEncoder(&b)
-		e.SetEscapeHTML(false)
-		e.Encode(string(l))
-		out = append(out, bytes.TrimSpace(b.Bytes())...)
-	}
-	return append(out, ']')
+// A scratch is the working memory of one comparison.
+type scratch struct {
+	follower follower
+	patcher  patcher
 }
+
+// scratches keeps the working memory from one comparison to the next.
+var scratches = sync.Pool{New: func() any { return new(scratch) }}

@@ -1,0 +1,207 @@
+package diff
+
+import (
+	"cmp"
+	"slices"
+	"sort"
+)
+
+// An item is a stretch of elements that old and new both have, side by side.
+type item struct {
+	old, new, n int32 // positions, and how many elements
+	pair        int32 // number in sides of the new element, to be compared; or alone: all are alike
+	moved       bool  // out of the order of the others
+}
+
+// arrays is the working memory for arrays.
+type arrays struct {
+	items  []item // stack
+	spans  []span
+	links  []int32
+	moves  moves
+	finder finder
+	lcs    lcs
+}
+
+// array compares two arrays in four steps: find the elements that are alike,
+// pair what is left, by identity and then by place, choose the fewest moves,
+// and write the operations.
+//
+// Of s.sides, [base, mid) are the elements of old that are not alike, and
+// those from mid on are the elements of new.
+func (s *patcher) array(a, b value, r *rule) bool {
+	base, first := len(s.sides), len(s.arrays.items)
+	var mid int
+	if s.old.nodes[a.node].allNodes() && s.new.nodes[b.node].allNodes() {
+		mid = s.alignNodes(a, b)
+	} else {
+		mid = s.alignElements(a, b)
+	}
+	if mid > base && mid < len(s.sides) {
+		s.pairAlike(base, mid)
+		s.pairByIdentity(a, base, mid, r)
+		s.addPairs(mid, first)
+	}
+	moves := s.arrays.moves.choose(s.arrays.items[first:])
+	s.pairByPlace(base, mid, first)
+	quiet, done := s.judge(a, b, r, base, moves)
+	ok := done
+	if !done {
+		s.quiet += quiet
+		ok = s.writeArray(a, b, r, base, mid, first, moves)
+		s.quiet -= quiet
+	}
+	s.sides, s.arrays.items = s.sides[:base], s.arrays.items[:first]
+	return ok
+}
+
+// judge decides, before operations are written that add, remove or move
+// elements, whether they count. They do not where the arrays say the same,
+// element by element; without options there is then nothing to write.
+func (s *patcher) judge(a, b value, r *rule, base int, moves bool) (quiet int, done bool) {
+	if s.changed || s.quiet > 0 {
+		return 0, false
+	}
+	if !moves && !slices.ContainsFunc(s.sides[base:], func(e side) bool { return e.mate == alone }) {
+		return 0, false
+	}
+	if r.ignored() || r != nil && len(r.members) == 0 && r.any.ignored() || s.same(a, b, r) {
+		return 1, !s.rules
+	}
+	s.changed = true
+	return 0, false
+}
+
+// A span is where an item lies: at which node of old and of new, and how long.
+type span struct{ old, new, size int }
+
+// alignNodes aligns two arrays that hold nothing but arrays and objects, by
+// the runs. It visits only the elements outside of them.
+func (s *patcher) alignNodes(a, b value) (mid int) {
+	spans := s.arrays.spans[:0]
+	c := s.new.cursor(b)
+	behind := 0 // in old
+	for i := max(0, s.runAfter(b.start)-1); i < len(s.runs) && int(s.runs[i].new) < b.end; i++ {
+		r := s.runs[i]
+		c.seekNodes(int(r.new))
+		if c.child < c.last() && s.new.nodes[c.child].start < r.new {
+			c.behind(c.child)
+		}
+		if c.child == c.last() {
+			break
+		}
+		n := &s.new.nodes[c.child]
+		if n.end > r.new+r.n {
+			continue
+		}
+		k := s.oldElement(a, n.start-r.new+r.old)
+		if k < 0 || int(s.old.nodes[k].start) < behind {
+			continue
+		}
+		child := c.child
+		c.seekNodes(int(r.new + r.n))
+		size := c.pos - int(n.start)
+		behind = int(s.old.nodes[k].start) + size
+		spans = append(spans, span{k, child, size})
+		s.arrays.items = append(s.arrays.items, item{int32(s.old.nodes[k].ord), int32(n.ord), int32(c.ord) - int32(n.ord), alone, false})
+	}
+	s.arrays.spans = spans
+	oc, nc := s.old.cursor(a), s.new.cursor(b)
+	for _, sp := range spans {
+		start := int(s.old.nodes[sp.old].start)
+		s.collect(&oc, start)
+		oc.seekNodes(start + sp.size)
+	}
+	s.collect(&oc, a.end)
+	mid = len(s.sides)
+	for _, sp := range spans {
+		start := int(s.new.nodes[sp.new].start)
+		s.collect(&nc, start)
+		nc.seekNodes(start + sp.size)
+	}
+	s.collect(&nc, b.end)
+	return mid
+}
+
+// collect appends the elements that start before offset x to sides. There are
+// only arrays and objects.
+func (s *patcher) collect(c *cursor, x int) {
+	for c.child < c.last() && int(c.nodes[c.child].start) < x {
+		n := &c.nodes[c.child]
+		m := member{value: value{int(n.start), int(n.end), c.child}}
+		s.sides = append(s.sides, side{member: m, ord: int32(n.ord), mate: alone})
+		c.behind(c.child)
+	}
+}
+
+// oldElement returns the node of the element of a at an offset, or -1.
+func (s *patcher) oldElement(a value, start uint32) int {
+	nodes, i := s.old.nodes, a.node+1
+	if int(start) <= a.start || int(start) >= a.end {
+		return -1
+	}
+	i += sort.Search(int(nodes[a.node].next)-i, func(j int) bool { return nodes[i+j].start >= start })
+	if i < len(nodes) && nodes[i].start == start && int(nodes[i].parent) == a.node {
+		return i
+	}
+	return -1
+}
+
+// addPairs makes items of the elements that have been paired.
+func (s *patcher) addPairs(mid, first int) {
+	items, added := s.arrays.items, false
+	for i := mid; i < len(s.sides); i++ {
+		if e := &s.sides[i]; e.mate >= 0 {
+			items, added = append(items, item{s.sides[e.mate].ord, e.ord, 1, int32(i), false}), true
+		}
+	}
+	s.arrays.items = items
+	if added {
+		slices.SortFunc(items[first:], func(x, y item) int { return cmp.Compare(x.new, y.new) })
+	}
+}
+
+// pairByPlace pairs elements that stand between the same neighbours, and that
+// nothing else has been found for: to change one into the other is shorter
+// than to remove the one and to add the other.
+func (s *patcher) pairByPlace(base, mid, first int) {
+	i, j, end := base, mid, len(s.sides)
+	if i == mid || j == end {
+		return
+	}
+	items := s.arrays.items[first:]
+	for n := 0; ; n++ {
+		for n < len(items) && items[n].moved {
+			n++
+		}
+		oldEnd, newEnd := int32(1<<31-1), int32(1<<31-1)
+		if n < len(items) {
+			oldEnd, newEnd = items[n].old, items[n].new
+		}
+		for {
+			for i < mid && (s.sides[i].mate != alone) && s.sides[i].ord < oldEnd {
+				i++
+			}
+			for j < end && (s.sides[j].mate != alone) && s.sides[j].ord < newEnd {
+				j++
+			}
+			if i == mid || j == end || s.sides[i].ord >= oldEnd || s.sides[j].ord >= newEnd {
+				break
+			}
+			s.sides[i].mate, s.sides[j].mate = int32(j), int32(i)
+			s.arrays.items = append(s.arrays.items, item{s.sides[i].ord, s.sides[j].ord, 1, int32(j), false})
+		}
+		if n >= len(items) {
+			break
+		}
+		for i < mid && s.sides[i].ord < oldEnd {
+			i++
+		}
+		for j < end && s.sides[j].ord < newEnd {
+			j++
+		}
+	}
+	if len(s.arrays.items) > first+len(items) {
+		slices.SortFunc(s.arrays.items[first:], func(x, y item) int { return cmp.Compare(x.new, y.new) })
+	}
+}

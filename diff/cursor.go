@@ -1,0 +1,135 @@
+package diff
+
+// A value is a span of a document. node is its number in the index, -1 for a
+// scalar.
+type value struct{ start, end, node int }
+
+// A member is a value and, in an object, the span of its name between the
+// quotes.
+type member struct {
+	value
+	key0, key1 int
+}
+
+// A cursor walks the members or elements of one container of a validated
+// document. It stands right after the opening bracket or after a value.
+type cursor struct {
+	raw   []byte
+	nodes []node
+	k     int // the container
+	pos   int
+	child int // the first child node at or after pos
+	ord   int // how many members or elements are before pos
+}
+
+func newCursor(raw []byte, nodes []node, k int) cursor {
+	return cursor{raw: raw, nodes: nodes, k: k, pos: int(nodes[k].start) + 1, child: k + 1}
+}
+
+// last is the number after that of the last node inside the container.
+func (c *cursor) last() int { return int(c.nodes[c.k].next) }
+
+// gap moves from pos over space, comma and name to the next value, and returns
+// its offset, or -1 at the end of the container.
+func (c *cursor) gap(m *member) int {
+	p := skipSpace(c.raw, c.pos)
+	if c.raw[p] == ',' {
+		p = skipSpace(c.raw, p+1)
+	}
+	if c.raw[p] == '}' || c.raw[p] == ']' {
+		return -1
+	}
+	if c.raw[c.nodes[c.k].start] == '{' {
+		m.key0 = p + 1
+		p = skipString(c.raw, p+1)
+		m.key1 = p - 1
+		p = skipSpace(c.raw, p)
+		p = skipSpace(c.raw, p+1)
+	}
+	return p
+}
+
+// next returns the next member or element and moves behind it.
+func (c *cursor) next() (m member, ok bool) {
+	p := c.gap(&m)
+	if p < 0 {
+		return m, false
+	}
+	m.start = p
+	if b := c.raw[p]; b == '{' || b == '[' {
+		n := &c.nodes[c.child]
+		m.node, m.end = c.child, int(n.end)
+		c.child = int(n.next)
+	} else {
+		m.node, m.end = -1, skipScalar(c.raw, p)
+	}
+	c.pos = m.end
+	c.ord++
+	return m, true
+}
+
+// behind moves the cursor behind child node j.
+func (c *cursor) behind(j int) {
+	n := &c.nodes[j]
+	c.pos, c.child, c.ord = int(n.end), int(n.next), int(n.ord)+1
+}
+
+// seek moves over everything that ends before offset x.
+//
+// A scalar that ends at x is not passed: where another document differs from
+// this one at x, a number may go on there.
+func (c *cursor) seek(x int) {
+	c.seekNodes(x)
+	var m member
+	for c.pos < x {
+		p := c.gap(&m)
+		if p < 0 || p >= x || c.raw[p] == '{' || c.raw[p] == '[' {
+			return
+		}
+		if p = skipScalar(c.raw, p); p >= x {
+			return
+		}
+		c.pos = p
+		c.ord++
+	}
+}
+
+// seekNodes moves behind the last child node that ends at or before x.
+//
+// Far away it finds the child by bisection: the last node that begins before x,
+// and from there up. Climbing takes turns with stepping from sibling to
+// sibling, so that a seek never costs more than the siblings it passes.
+func (c *cursor) seekNodes(x int) {
+	nodes, last := c.nodes, c.last()
+	up, around := -1, -1
+	for steps := 0; c.child < last && int(nodes[c.child].end) <= x; steps++ {
+		switch {
+		case steps < 4:
+		case steps == 4:
+			up = lastBefore(nodes[:last], c.child, x)
+		case int(nodes[up].parent) != c.k:
+			up = int(nodes[up].parent)
+		case around < 0 && int(nodes[up].end) > x:
+			around = up
+			up-- // inside the sibling before
+		default:
+			c.behind(up)
+			return
+		}
+		c.behind(c.child)
+	}
+}
+
+// lastBefore returns the number of the last node from i on that starts before
+// offset x; nodes[i] does.
+func lastBefore(nodes []node, i, x int) int {
+	j := len(nodes)
+	for j-i > 1 {
+		if m := int(uint(i+j) / 2); int(nodes[m].start) < x {
+			i = m
+		} else {
+			j = m
+		}
+	}
+	return i
+}

@@ -1,0 +1,118 @@
+package diff
+
+import (
+	"fmt"
+	"math"
+	"unsafe"
+)
+
+// A Document is a validated JSON text and the index of its arrays and objects.
+// It is immutable and may be used by many goroutines at once.
+type Document struct {
+	raw   []byte
+	nodes []node
+	space bool // raw may hold white space between tokens
+}
+
+// Bytes returns the text as it was given to Parse or Next.
+func (doc *Document) Bytes() []byte { return doc.raw }
+
+// Size returns how many bytes of memory the document holds: text and index.
+func (doc *Document) Size() int {
+	return len(doc.raw) + len(doc.nodes)*int(unsafe.Sizeof(node{}))
+}
+
+// AppendCompact appends the text without insignificant white space.
+// Everything else stays as it is written.
+func (doc *Document) AppendCompact(dst []byte) []byte {
+	return appendCompact(dst, doc.raw, doc.space)
+}
+
+func appendCompact(dst, raw []byte, space bool) []byte {
+	if !space {
+		return append(dst, raw...)
+	}
+	from := 0
+	for p := 0; p < len(raw); {
+		switch c := raw[p]; {
+		case c == '"':
+			p = skipString(raw, p+1)
+		case c <= ' ':
+			dst = append(dst, raw[from:p]...)
+			p = skipSpace(raw, p)
+			from = p
+		default:
+			p++
+		}
+	}
+	return append(dst, raw[from:]...)
+}
+
+// compactLen is the length of what appendCompact appends.
+func compactLen(raw []byte, space bool) int {
+	n := len(raw)
+	for p := 0; space && p < len(raw); {
+		switch c := raw[p]; {
+		case c == '"':
+			p = skipString(raw, p+1)
+		case c <= ' ':
+			q := skipSpace(raw, p)
+			n -= q - p
+			p = q
+		default:
+			p++
+		}
+	}
+	return n
+}
+
+// cursor walks a container of the document.
+func (doc *Document) cursor(v value) cursor { return newCursor(doc.raw, doc.nodes, v.node) }
+
+// bytes returns the text of a value.
+func (doc *Document) bytes(v value) []byte { return doc.raw[v.start:v.end] }
+
+// root returns the outermost value.
+func (doc *Document) root() value {
+	if len(doc.nodes) > 0 {
+		return doc.value(0)
+	}
+	p := skipSpace(doc.raw, 0)
+	return value{p, skipScalar(doc.raw, p), -1}
+}
+
+// value returns the value of node k.
+func (doc *Document) value(k int) value {
+	return value{int(doc.nodes[k].start), int(doc.nodes[k].end), k}
+}
+
+// parse reads a document from scratch.
+func (f *follower) parse(raw []byte) (*Document, error) {
+	f.indexer = indexer{raw: raw, nodes: f.nodes[:0]}
+	return f.document(len(raw) <= math.MaxUint32 && f.indexer.root())
+}
+
+// parseAlong reads a document along old.
+func (f *follower) parseAlong(old *Document, raw []byte) (*Document, error) {
+	return f.document(f.align(old, raw))
+}
+
+// align reads new along old. It reports whether new is valid.
+func (f *follower) align(old *Document, new []byte) bool {
+	f.indexer = indexer{raw: new, nodes: f.nodes[:0], space: old.space}
+	f.old, f.runs = old, f.runs[:0]
+	return len(new) <= math.MaxUint32 && f.root()
+}
+
+// document makes a document of what has been read.
+func (f *follower) document(valid bool) (*Document, error) {
+	switch {
+	case len(f.raw) > math.MaxUint32:
+		return nil, fmt.Errorf("document of %d bytes: at most %d are compared", len(f.raw), math.MaxUint32)
+	case !valid:
+		return nil, syntaxError(f.raw)
+	}
+	nodes := make([]node, len(f.nodes))
+	copy(nodes, f.nodes)
+	return &Document{raw: f.raw, nodes: nodes, space: f.space}, nil
+}

@@ -1,0 +1,173 @@
+package diff
+
+import (
+	"bytes"
+	"hash/maphash"
+	"slices"
+)
+
+// alignElements aligns two arrays of any elements by a longest common
+// subsequence: those that are alike become items, the others sides.
+func (s *patcher) alignElements(a, b value) (mid int) {
+	oc, nc := s.old.cursor(a), s.new.cursor(b)
+	s.passAlike(&oc, &nc)
+	if n := int32(oc.ord); n > 0 {
+		s.arrays.items = append(s.arrays.items, item{0, 0, n, alone, false})
+	}
+	base := len(s.sides)
+	s.collectAll(oc, s.old)
+	mid = len(s.sides)
+	s.collectAll(nc, s.new)
+	i, j := mid, len(s.sides)
+	for i > base && j > mid && s.alikeSides(i-1, j-1) {
+		i--
+		j--
+		s.pair(i, j)
+	}
+	if i > base && j > mid {
+		s.classify(base, i, mid, j)
+		s.arrays.lcs.align(s.pair)
+	}
+	return s.itemize(base, mid)
+}
+
+// pair makes element i of old and element j of new counterparts.
+func (s *patcher) pair(i, j int) { s.sides[i].mate, s.sides[j].mate = int32(j), int32(i) }
+
+// itemize moves the elements that have counterparts from sides to items, and
+// returns the new mid.
+func (s *patcher) itemize(base, mid int) int {
+	items := s.arrays.items
+	first := len(items)
+	for j := mid; j < len(s.sides); j++ {
+		if s.sides[j].mate == alone {
+			continue
+		}
+		o, n := s.sides[s.sides[j].mate].ord, s.sides[j].ord
+		if last := len(items) - 1; last >= first && items[last].old+items[last].n == o && items[last].new+items[last].n == n {
+			items[last].n++
+		} else {
+			items = append(items, item{o, n, 1, alone, false})
+		}
+	}
+	s.arrays.items = items
+	paired := func(e side) bool { return e.mate != alone }
+	olds := slices.DeleteFunc(s.sides[base:mid:mid], paired)
+	news := slices.DeleteFunc(s.sides[mid:], paired)
+	s.sides = append(s.sides[:base+len(olds)], news...)
+	return base + len(olds)
+}
+
+// collectAll appends the remaining elements to sides.
+func (s *patcher) collectAll(c cursor, doc *Document) {
+	for {
+		ord := c.ord
+		m, ok := c.next()
+		if !ok {
+			return
+		}
+		e := side{member: m, ord: int32(ord), mate: alone}
+		if text := doc.bytes(m.value); m.node < 0 {
+			e.hash = hashScalar(text)
+		} else {
+			e.hash = maphash.Bytes(seed, text)
+		}
+		s.sides = append(s.sides, e)
+	}
+}
+
+// alikeSides reports whether side i of old and side j of new are the same.
+func (s *patcher) alikeSides(i, j int) bool {
+	x, y := &s.sides[i], &s.sides[j]
+	if x.hash != y.hash || x.node < 0 != (y.node < 0) {
+		return false
+	}
+	t, u := s.old.bytes(x.value), s.new.bytes(y.value)
+	return bytes.Equal(t, u) || x.node < 0 && equalScalars(t, u)
+}
+
+// classify lists for the LCS those elements of old [base, i) and new [mid, j)
+// that occur in both, each with the number of the first one like it in old.
+func (s *patcher) classify(base, i, mid, j int) {
+	l := &s.arrays.lcs
+	l.reset(i - base)
+	s.table.reset(i - base)
+	for k := base; k < i; k++ {
+		h := s.sides[k].hash
+		at := s.table.probe(h, h)
+		if s.table.slots[at].item == 0 {
+			s.table.slots[at] = slot{h, int32(k + 1)}
+		}
+		if first := int(s.table.slots[at].item) - 1; first == k || s.alikeOld(first, k) {
+			l.class[k-base] = int32(first)
+		}
+	}
+	for k := mid; k < j; k++ {
+		h := s.sides[k].hash
+		first := int(s.table.slots[s.table.probe(h, h)].item) - 1
+		if first >= 0 && s.alikeSides(first, k) {
+			l.new = append(l.new, element{int32(k), int32(first)})
+			l.wanted[first-base] = true
+		}
+	}
+	for k := base; k < i; k++ {
+		if c := l.class[k-base]; c >= 0 && l.wanted[int(c)-base] {
+			l.old = append(l.old, element{int32(k), c})
+		}
+	}
+}
+
+// alikeOld is alikeSides for two sides of old.
+func (s *patcher) alikeOld(i, j int) bool {
+	x, y := &s.sides[i], &s.sides[j]
+	t, u := s.old.bytes(x.value), s.old.bytes(y.value)
+	return bytes.Equal(t, u) || x.node < 0 && y.node < 0 && equalScalars(t, u)
+}
+
+// pairAlike pairs elements of old in [base, mid) with the same ones of new,
+// wherever they are.
+func (s *patcher) pairAlike(base, mid int) {
+	for i := base; i < len(s.sides); i++ {
+		if e := &s.sides[i]; e.hash == 0 {
+			doc := s.old
+			if i >= mid {
+				doc = s.new
+			}
+			e.hash = maphash.Bytes(seed, doc.bytes(e.value))
+		}
+	}
+	s.pairByHash(base, mid, true)
+}
+
+// pairByHash pairs the elements of old and new that have the same hash and no
+// counterpart yet: of several, the first with the first, and so on. With alike,
+// they are compared too, and need not be looked into any more.
+func (s *patcher) pairByHash(base, mid int, alike bool) {
+	t := &s.table
+	t.reset(mid - base)
+	s.arrays.links = resize(s.arrays.links, mid-base)
+	for i := mid - 1; i >= base; i-- {
+		e := &s.sides[i]
+		if e.mate != alone || e.hash == 0 {
+			continue
+		}
+		at := t.probe(e.hash, e.hash)
+		s.arrays.links[i-base] = t.slots[at].item
+		t.slots[at] = slot{e.hash, int32(i + 1)}
+	}
+	for j := mid; j < len(s.sides); j++ {
+		e := &s.sides[j]
+		if e.mate != alone || e.hash == 0 {
+			continue
+		}
+		at := t.probe(e.hash, e.hash)
+		i := int(t.slots[at].item) - 1
+		if i < 0 || alike && !s.alikeSides(i, j) {
+			continue
+		}
+		s.pair(i, j)
+		if t.slots[at].item = s.arrays.links[i-base]; t.slots[at].item == 0 {
+			t.slots[at].item = -1 // used up; others may lie behind
+		}
+	}
+}

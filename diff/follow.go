@@ -1,0 +1,248 @@
+package diff
+
+// A run is a stretch of bytes that old and new have in common.
+type run struct{ old, new, n uint32 }
+
+// A follower indexes a new document along an old one. What the two have in
+// common is not read at all: it is valid because the old document is, and its
+// nodes are the old ones shifted. Only what differs is scanned. The guide is a
+// hint: a wrong one costs time, and nothing else.
+type follower struct {
+	indexer
+	old  *Document
+	runs []run // in the order of new
+}
+
+// root reads the whole new document. It reports whether it is valid.
+func (f *follower) root() bool {
+	p := f.skipSpace(0)
+	on := f.old.nodes
+	if len(on) > 0 && p < len(f.raw) && f.raw[p] == f.old.raw[on[0].start] {
+		p = f.follow(0, p, noNode, 0)
+	} else {
+		p = f.value(p, noNode, 0)
+	}
+	return p >= 0 && f.skipSpace(p) == len(f.raw)
+}
+
+// follow reads the container at p along node k of old, which begins with the
+// same bracket.
+func (f *follower) follow(k, p int, parent, ord uint32) int {
+	o := &f.old.nodes[k]
+	same := commonPrefix(o.within(f.old.raw), f.raw[p:])
+	if same == o.size() {
+		f.repeat(k, p, parent, ord)
+		return p + same
+	}
+	return f.descend(k, p, same, parent, ord)
+}
+
+// repeat notes that new has node k of old at p, all of it.
+func (f *follower) repeat(k, p int, parent, ord uint32) {
+	o := &f.old.nodes[k]
+	f.same(int(o.start), p, o.size())
+	f.copyNodes(k, int(o.next), uint32(p)-o.start, o.parent, parent, ord-o.ord)
+}
+
+// same adds a run.
+func (f *follower) same(old, new, n int) {
+	if last := len(f.runs) - 1; last >= 0 {
+		if r := &f.runs[last]; int(r.old+r.n) == old && int(r.new+r.n) == new {
+			r.n += uint32(n)
+			return
+		}
+	}
+	f.runs = append(f.runs, run{uint32(old), uint32(new), uint32(n)})
+}
+
+// copyNodes appends nodes [i, j) of old, moved by shift bytes, the children of
+// node k becoming those of parent and moving by ord places.
+func (f *follower) copyNodes(i, j int, shift, k, parent, ord uint32) {
+	base := len(f.nodes)
+	by := uint32(base - i)
+	f.nodes = append(f.nodes, f.old.nodes[i:j]...)
+	for i := range f.nodes[base:] {
+		n := &f.nodes[base+i]
+		n.start += shift
+		n.end += shift
+		n.next += by
+		if n.parent == k {
+			n.parent = parent
+			n.ord += ord
+		} else {
+			n.parent += by
+		}
+	}
+}
+
+// A level is one container of new on its way along a container of old.
+type level struct {
+	cursor        // in old
+	n      int    // the node in new
+	p      int    // in new: after the opening bracket or after a value
+	count  uint32 // members or elements of new so far
+	flag   uint32 // hasScalar, or 0
+	guess  int    // array: the old node that the next element may resemble
+	misses int    // array: elements since the last that was found in old
+}
+
+// descend reads the container at p along node k of old, of which the first
+// same bytes are alike and not all.
+func (f *follower) descend(k, p, same int, parent, ord uint32) int {
+	n := f.open(p, parent, ord)
+	if n < 0 {
+		return -1
+	}
+	o := f.old.nodes[k]
+	l := level{cursor: newCursor(f.old.raw, f.old.nodes, k), n: n, p: p + 1, guess: -1}
+	object := f.raw[p] == '{'
+	for x := int(o.start) + same; ; {
+		if f.skipAlike(&l, x) {
+			return f.close(n, l.p, l.count|l.flag)
+		}
+		p := f.skipSpace(l.p)
+		if p >= len(f.raw) {
+			return -1
+		}
+		if f.raw[p] == f.raw[f.nodes[n].start]+2 { // ] is [ + 2, } is { + 2
+			return f.close(n, p+1, l.count|l.flag)
+		}
+		if l.count > 0 {
+			if f.raw[p] != ',' {
+				return -1
+			}
+			p = f.skipSpace(p + 1)
+		}
+		inStep := false
+		if object {
+			inStep = f.member(&l, p)
+		} else {
+			inStep = f.element(&l, p)
+		}
+		if l.p < 0 {
+			return -1
+		}
+		l.count++
+		x = l.pos
+		if inStep && l.ord > 0 { // both stand after a value
+			x += commonPrefix(f.old.raw[x:o.end], f.raw[l.p:])
+		}
+	}
+}
+
+// skipAlike moves both sides over what is alike up to offset x of old. It
+// reports whether that was the rest of the container.
+func (f *follower) skipAlike(l *level, x int) bool {
+	o := &l.nodes[l.k]
+	from, child, ord := l.pos, l.child, l.ord
+	whole := x >= int(o.end)
+	if whole {
+		l.pos, l.child, l.ord = int(o.end), int(o.next), o.len()
+	} else {
+		l.seek(x)
+	}
+	if l.pos == from {
+		return false
+	}
+	f.copyNodes(child, l.child, uint32(l.p-from), uint32(l.k), uint32(l.n), l.count-uint32(ord))
+	f.same(from, l.p, l.pos-from)
+	l.p += l.pos - from
+	l.count += uint32(l.ord - ord)
+	l.flag |= o.count & hasScalar
+	return whole
+}
+
+// lookahead is how many members or elements of old are tried.
+const lookahead = 4
+
+// member reads a member of an object at p. It looks among the next few old
+// members for the same name, so that what was inserted or removed does not
+// upset the rest, and reports whether there was one.
+func (f *follower) member(l *level, p int) bool {
+	l.flag = hasScalar
+	v := f.key(p)
+	l.p = v
+	if v < 0 {
+		return false
+	}
+	name := f.raw[p+1 : scanString(f.raw, p+1)-1]
+	before := l.cursor
+	for range lookahead {
+		m, ok := l.next()
+		if !ok {
+			break
+		}
+		if string(l.raw[m.key0:m.key1]) == string(name) {
+			if m.node >= 0 && v < len(f.raw) && f.raw[v] == l.raw[m.start] {
+				l.p = f.follow(m.node, v, uint32(l.n), l.count)
+			} else {
+				l.p = f.value(v, uint32(l.n), l.count)
+			}
+			return true
+		}
+	}
+	l.cursor = before
+	l.p = f.value(v, uint32(l.n), l.count)
+	return true
+}
+
+// element reads an element of an array at p. A scalar stands for the next
+// scalar of old. An array or object may be found among those of old (it
+// reports true and goes on from there), or else is read along the one that it
+// begins most like.
+func (f *follower) element(l *level, p int) bool {
+	if p >= len(f.raw) || f.raw[p] != '{' && f.raw[p] != '[' {
+		l.p, l.flag = scanScalar(f.raw, p), hasScalar
+		before := l.cursor
+		if m, ok := l.next(); !ok || m.node >= 0 {
+			l.cursor = before
+		}
+		return true
+	}
+	best, same := f.resemble(l, p)
+	if best < 0 {
+		l.p = f.value(p, uint32(l.n), l.count)
+	} else if same == l.nodes[best].size() {
+		f.repeat(best, p, uint32(l.n), l.count)
+		l.p = p + same
+		l.found(best)
+		return true
+	} else {
+		l.p = f.descend(best, p, same, uint32(l.n), l.count)
+		l.guess = int(l.nodes[best].next)
+	}
+	l.misses++
+	return false
+}
+
+// found goes on behind node j of old.
+func (l *level) found(j int) {
+	l.behind(j)
+	l.guess, l.misses = -1, 0
+}
+
+// resemble returns the old element that the bytes at p begin most like and how
+// many they share: one of those that follow the last one found, or that follow
+// the last one resembled.
+func (f *follower) resemble(l *level, p int) (best, same int) {
+	best = -1
+	try := func(j, tries int) bool {
+		for ; tries > 0 && j < l.last(); tries-- {
+			o := &l.nodes[j]
+			n := commonPrefix(o.within(l.raw), f.raw[p:])
+			if n > same {
+				best, same = j, n
+			}
+			if n == o.size() {
+				return true
+			}
+			j = int(o.next)
+		}
+		return false
+	}
+	if l.guess >= 0 && try(l.guess, lookahead/2) {
+		return
+	}
+	try(l.child, lookahead)
+	return
+}

@@ -1,0 +1,169 @@
+package diff
+
+// maxDepth is how many arrays and objects may nest, as in encoding/json.
+const maxDepth = 10000
+
+// A node is one array or object of a document. The nodes of a document, in the
+// order of their opening brackets, are its index: where everything is that
+// a comparison may want to skip. Scalars have none; they lie between.
+type node struct {
+	start, end uint32 // offsets of the opening bracket and after the closing one
+	next       uint32 // number of the first node after this one and all in it
+	parent     uint32 // number of the node around it; the root's is noNode
+	ord        uint32 // position among the elements or members of parent
+	count      uint32 // number of its own elements or members, and hasScalar
+}
+
+const (
+	noNode    = 1<<32 - 1
+	hasScalar = 1 << 31 // in count: perhaps not all elements are containers
+)
+
+func (n *node) len() int                 { return int(n.count &^ hasScalar) }
+func (n *node) allNodes() bool           { return n.count&hasScalar == 0 }
+func (n *node) size() int                { return int(n.end - n.start) }
+func (n *node) within(raw []byte) []byte { return raw[n.start:n.end] }
+
+// An indexer validates a document and lists its nodes in the same pass.
+type indexer struct {
+	raw   []byte
+	nodes []node
+	depth int
+	space bool // white space was seen
+}
+
+// root reads a whole document from scratch. It reports whether it is valid.
+func (x *indexer) root() bool {
+	p := x.skipSpace(0)
+	if p = x.value(p, noNode, 0); p < 0 {
+		return false
+	}
+	return x.skipSpace(p) == len(x.raw)
+}
+
+func (x *indexer) skipSpace(p int) int {
+	if p < len(x.raw) && x.raw[p] <= ' ' {
+		x.space = true
+		return skipSpace(x.raw, p)
+	}
+	return p
+}
+
+// value reads the value at p, the ord-th in parent, and returns the offset
+// after it, or -1 where it is invalid.
+func (x *indexer) value(p int, parent, ord uint32) int {
+	if p < len(x.raw) {
+		switch x.raw[p] {
+		case '{':
+			return x.object(p, parent, ord)
+		case '[':
+			return x.array(p, parent, ord)
+		}
+	}
+	return scanScalar(x.raw, p)
+}
+
+// open appends the node of the container at p. It returns the node's number,
+// or -1 where containers nest too deep.
+func (x *indexer) open(p int, parent, ord uint32) int {
+	if x.depth++; x.depth > maxDepth {
+		return -1
+	}
+	x.nodes = append(x.nodes, node{start: uint32(p), parent: parent, ord: ord})
+	return len(x.nodes) - 1
+}
+
+// close completes a node whose closing bracket is before p, and returns p.
+func (x *indexer) close(n, p int, count uint32) int {
+	x.depth--
+	o := &x.nodes[n]
+	o.end, o.next, o.count = uint32(p), uint32(len(x.nodes)), count
+	return p
+}
+
+func (x *indexer) object(p int, parent, ord uint32) int {
+	n := x.open(p, parent, ord)
+	if n < 0 {
+		return -1
+	}
+	raw := x.raw
+	if p = x.skipSpace(p + 1); p < len(raw) && raw[p] == '}' {
+		return x.close(n, p+1, 0)
+	}
+	for count := uint32(0); ; {
+		if p = x.key(p); p < 0 || p >= len(raw) {
+			return -1
+		}
+		switch raw[p] {
+		case '"':
+			p = scanString(raw, p+1)
+		case '{', '[':
+			p = x.value(p, uint32(n), count)
+		default:
+			p = scanScalar(raw, p)
+		}
+		if p < 0 {
+			return -1
+		}
+		count++
+		if p = x.skipSpace(p); p >= len(raw) {
+			return -1
+		}
+		if raw[p] == '}' {
+			return x.close(n, p+1, count|hasScalar)
+		}
+		if raw[p] != ',' {
+			return -1
+		}
+		p = x.skipSpace(p + 1)
+	}
+}
+
+// key reads a member's name and colon and returns the offset of its value.
+func (x *indexer) key(p int) int {
+	if p >= len(x.raw) || x.raw[p] != '"' {
+		return -1
+	}
+	if p = scanString(x.raw, p+1); p < 0 {
+		return -1
+	}
+	if p = x.skipSpace(p); p >= len(x.raw) || x.raw[p] != ':' {
+		return -1
+	}
+	return x.skipSpace(p + 1)
+}
+
+func (x *indexer) array(p int, parent, ord uint32) int {
+	n := x.open(p, parent, ord)
+	if n < 0 {
+		return -1
+	}
+	raw := x.raw
+	if p = x.skipSpace(p + 1); p < len(raw) && raw[p] == ']' {
+		return x.close(n, p+1, 0)
+	}
+	for count, scalar := uint32(0), uint32(0); ; {
+		if p >= len(raw) {
+			return -1
+		}
+		if raw[p] == '{' || raw[p] == '[' {
+			p = x.value(p, uint32(n), count)
+		} else {
+			p, scalar = scanScalar(raw, p), hasScalar
+		}
+		if p < 0 {
+			return -1
+		}
+		count++
+		if p = x.skipSpace(p); p >= len(raw) {
+			return -1
+		}
+		if raw[p] == ']' {
+			return x.close(n, p+1, count|scalar)
+		}
+		if raw[p] != ',' {
+			return -1
+		}
+		p = x.skipSpace(p + 1)
+	}
+}

@@ -1,0 +1,222 @@
+package diff
+
+import "sort"
+
+// A patcher writes the JSON Patch (RFC 6902) from one document to another.
+//
+// Its functions that compare return false once the patch is longer than what
+// it is worth: than a replacement of one of the containers around. That one
+// then takes back what was written for it and is replaced. So the effort is
+// bounded by the size of the documents, and the patch is never much larger
+// than the new one.
+type patcher struct {
+	old, new *Document
+	runs     []run
+	runAt    int // the run looked at last
+
+	out     []byte // operations, each behind a comma
+	path    []byte // pointer to the values at hand, as written in JSON
+	limit   int    // of len(out)
+	rules   bool   // there are options
+	changed bool   // a change that counts has been found
+	quiet   int    // > 0: no change here counts
+
+	sides    []side // stack
+	sketches []uint64
+	table    table
+	arrays   arrays
+}
+
+// patch returns the patch, nil where it is not smaller than new, and whether
+// anything but ignored members changed. runs are stretches that old and new
+// are known to have in common.
+func (s *patcher) patch(r *rule, old, new *Document, runs []run) (patch []byte, changed bool) {
+	defer s.begin(r, old, new, runs)()
+	a, b := old.root(), new.root()
+	ok := s.value(a, b, r)
+	if !ok {
+		s.settle(a, b, r)
+		return nil, s.changed
+	}
+	if len(s.out) == 0 {
+		return s.finish([]byte("[]")), s.changed
+	}
+	s.out[0] = '['
+	return s.finish(append(s.out, ']')), s.changed
+}
+
+// begin sets the patcher up. The function that it returns lets go of the
+// documents.
+func (s *patcher) begin(r *rule, old, new *Document, runs []run) (end func()) {
+	s.old, s.new, s.runs, s.runAt = old, new, runs, 0
+	s.out, s.path, s.sides, s.limit = s.out[:0], s.path[:0], s.sides[:0], len(new.raw)
+	s.rules, s.changed, s.quiet = r != nil, false, 0
+	return func() { s.old, s.new, s.runs = nil, nil, nil }
+}
+
+// finish returns a copy of the patch where it is smaller than new.
+func (s *patcher) finish(patch []byte) []byte {
+	if len(patch) >= len(s.new.raw)/8 && len(patch) >= compactLen(s.new.raw, s.new.space) {
+		return nil
+	}
+	return append(make([]byte, 0, len(patch)), patch...)
+}
+
+// settle finds out whether any change between a and b counts, where they have
+// not been compared to the end.
+func (s *patcher) settle(a, b value, r *rule) {
+	if !s.changed && s.quiet == 0 && !s.same(a, b, r) {
+		s.changed = true
+	}
+}
+
+// value compares two values at path.
+func (s *patcher) value(a, b value, r *rule) bool {
+	if a.node < 0 || b.node < 0 || s.old.raw[a.start] != s.new.raw[b.start] {
+		if a.node < 0 && b.node < 0 && equalScalars(s.old.bytes(a), s.new.bytes(b)) {
+			return true
+		}
+		return s.replace(b, r)
+	}
+	if s.equal(a, b) {
+		return true
+	}
+	mark, outer := len(s.out), s.limit
+	s.limit = min(outer, mark+s.replaceLen()+b.end-b.start)
+	var ok bool
+	if s.new.raw[b.start] == '{' {
+		ok = s.object(a, b, r)
+	} else {
+		ok = s.array(a, b, r)
+	}
+	s.limit = outer
+	if !ok {
+		s.settle(a, b, r)
+	}
+	if !ok || s.dearer(len(s.out)-mark, b) {
+		s.out = s.out[:mark]
+		return s.writeReplace(b)
+	}
+	return len(s.out) <= s.limit
+}
+
+// dearer reports whether n bytes of operations are more than replacing b.
+func (s *patcher) dearer(n int, b value) bool {
+	size := b.end - b.start
+	if n == 0 || s.new.space && n < size/8 {
+		return false
+	}
+	return n > s.replaceLen()+compactLen(s.new.bytes(b), s.new.space)
+}
+
+// equal reports whether two values are the same bytes.
+func (s *patcher) equal(a, b value) bool {
+	n := b.end - b.start
+	return a.end-a.start == n && s.alike(a.start, b.start, a.end, b.end) == n
+}
+
+// alike is how many bytes old[q:qend] and new[p:pend] have in common at their
+// beginnings. What the runs say need not be compared again.
+func (s *patcher) alike(q, p, qend, pend int) int {
+	n, known := min(qend-q, pend-p), 0
+	if r := s.runAround(p); r != nil && int(r.new-r.old) == p-q {
+		known = int(r.new+r.n) - p
+		if known >= n {
+			return n
+		}
+	}
+	return known + commonPrefix(s.old.raw[q+known:qend], s.new.raw[p+known:pend])
+}
+
+// runAround returns the run that holds offset p of new, or nil.
+func (s *patcher) runAround(p int) *run {
+	holds := func(i int) bool {
+		return i < len(s.runs) && int(s.runs[i].new) <= p && p < int(s.runs[i].new+s.runs[i].n)
+	}
+	if !holds(s.runAt) && !holds(s.runAt+1) {
+		s.runAt = max(0, s.runAfter(p)-1)
+	} else if !holds(s.runAt) {
+		s.runAt++
+	}
+	if holds(s.runAt) {
+		return &s.runs[s.runAt]
+	}
+	return nil
+}
+
+// runAfter returns the number of the first run that begins after offset p of
+// new.
+func (s *patcher) runAfter(p int) int {
+	return sort.Search(len(s.runs), func(i int) bool { return int(s.runs[i].new) > p })
+}
+
+// passAlike moves two cursors that stand alike over what is alike. It reports
+// whether that is all there is.
+func (s *patcher) passAlike(oc, nc *cursor) bool {
+	oend, nend := int(s.old.nodes[oc.k].end), int(s.new.nodes[nc.k].end)
+	n := s.alike(oc.pos, nc.pos, oend, nend)
+	if n == oend-oc.pos {
+		return true
+	}
+	pos, child, ord := oc.pos, oc.child, oc.ord
+	oc.seek(oc.pos + n)
+	nc.pos += oc.pos - pos
+	nc.child += oc.child - child
+	nc.ord += oc.ord - ord
+	return false
+}
+
+// enter appends a member's name to path and returns the length to go back to.
+func (s *patcher) enter(name []byte) int {
+	mark := len(s.path)
+	s.path = appendToken(append(s.path, '/'), name)
+	return mark
+}
+
+// counts notes a change under rule r.
+func (s *patcher) counts(r *rule) {
+	if !s.changed && s.quiet == 0 && !r.ignored() {
+		s.changed = true
+	}
+}
+
+const (
+	opAdd     = `,{"op":"add","path":"`
+	opReplace = `,{"op":"replace","path":"`
+	opRemove  = `,{"op":"remove","path":"`
+	opMove    = `,{"op":"move","from":"`
+	pathValue = `","value":`
+)
+
+// replaceLen is the length of a replace operation at path without its value.
+func (s *patcher) replaceLen() int { return len(opReplace) + len(s.path) + len(pathValue) + 1 }
+
+func (s *patcher) replace(b value, r *rule) bool {
+	s.counts(r)
+	return s.writeReplace(b)
+}
+
+func (s *patcher) writeReplace(b value) bool { return s.write(opReplace, b) }
+
+func (s *patcher) add(b value, r *rule) bool {
+	s.counts(r)
+	return s.write(opAdd, b)
+}
+
+// write writes an operation with a value. Unlike compactLen, it copies only
+// what there is room for.
+func (s *patcher) write(op string, b value) bool {
+	s.out = append(append(append(s.out, op...), s.path...), pathValue...)
+	v := s.new.bytes(b)
+	if !s.new.space && len(s.out)+len(v) > s.limit {
+		return false
+	}
+	s.out = append(appendCompact(s.out, v, s.new.space), '}')
+	return len(s.out) <= s.limit
+}
+
+func (s *patcher) remove(r *rule) bool {
+	s.counts(r)
+	s.out = append(append(append(s.out, opRemove...), s.path...), `"}`...)
+	return len(s.out) <= s.limit
+}

@@ -1,0 +1,218 @@
+package diff
+
+import (
+	"encoding/binary"
+	"slices"
+)
+
+// name returns a member's name as written, without the quotes.
+func (doc *Document) name(m *member) []byte { return doc.raw[m.key0:m.key1] }
+
+// object compares two objects: member by member as long as their names come
+// in the same order, and by name from where they do not.
+func (s *patcher) object(a, b value, r *rule) bool {
+	oc, nc := s.old.cursor(a), s.new.cursor(b)
+	for distinct := false; ; {
+		if s.passAlike(&oc, &nc) {
+			return true
+		}
+		o0, n0 := oc, nc
+		om, ok := oc.next()
+		nm, ok2 := nc.next()
+		if !ok && !ok2 {
+			return true
+		}
+		inStep := ok && ok2 && string(s.old.name(&om)) == string(s.new.name(&nm))
+		if inStep && s.equal(om.value, nm.value) {
+			continue
+		}
+		if !distinct {
+			if !s.distinct(s.old, a) || !s.distinct(s.new, b) {
+				return s.members(s.old.cursor(a), s.new.cursor(b), r)
+			}
+			distinct = true
+		}
+		if !inStep {
+			return s.members(o0, n0, r)
+		}
+		if !s.memberValue(&om, &nm, r) {
+			return false
+		}
+	}
+}
+
+// memberValue compares the values of two members of one name.
+func (s *patcher) memberValue(om, nm *member, r *rule) bool {
+	name := s.new.name(nm)
+	mark := s.enter(name)
+	ok := s.value(om.value, nm.value, r.member(name))
+	s.path = s.path[:mark]
+	return ok
+}
+
+// members compares what is left of two objects, in whatever order the members
+// come. Of members of one name the last counts, as for JSON.parse.
+func (s *patcher) members(oc, nc cursor, r *rule) bool {
+	base, mid := s.pairMembers(oc, nc)
+	end := len(s.sides)
+	defer func() { s.sides = s.sides[:base] }()
+	for i := base; i < mid; i++ {
+		if o := &s.sides[i]; o.mate == alone {
+			name := s.old.name(&o.member)
+			mark := s.enter(name)
+			ok := s.remove(r.member(name))
+			s.path = s.path[:mark]
+			if !ok {
+				return false
+			}
+		}
+	}
+	for i := mid; i < end; i++ {
+		n := s.sides[i].member
+		switch mate := s.sides[i].mate; mate {
+		case dead:
+		case alone:
+			name := s.new.name(&n)
+			mark := s.enter(name)
+			ok := s.add(n.value, r.member(name))
+			s.path = s.path[:mark]
+			if !ok {
+				return false
+			}
+		default:
+			o := s.sides[mate].member
+			if !s.memberValue(&o, &n, r) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// A side is a member or an element of old or new, and its counterpart.
+type side struct {
+	member
+	hash uint64
+	mate int32 // number of the counterpart in patcher.sides, or alone or dead
+	ord  int32 // of an element
+}
+
+const (
+	alone = -1 // has no counterpart
+	dead  = -2 // does not count: a later member has the same name
+)
+
+// pairMembers appends the remaining members of two objects to sides, those of
+// old at [base, mid), those of new from mid on, and pairs them by name.
+func (s *patcher) pairMembers(oc, nc cursor) (base, mid int) {
+	base = len(s.sides)
+	s.collectMembers(oc)
+	mid = len(s.sides)
+	s.collectMembers(nc)
+	s.table.reset(len(s.sides) - base)
+	for i := len(s.sides) - 1; i >= mid; i-- {
+		if j, at := s.find(i, mid); j >= 0 {
+			s.sides[i].mate = dead
+		} else {
+			s.table.slots[at] = slot{s.sides[i].hash, int32(i + 1)}
+		}
+	}
+	for i := mid - 1; i >= base; i-- {
+		j, at := s.find(i, mid)
+		switch {
+		case j < 0:
+			s.table.slots[at] = slot{s.sides[i].hash, int32(i + 1)}
+		case j < mid || s.sides[j].mate >= 0:
+			s.sides[i].mate = dead
+		default:
+			s.sides[i].mate, s.sides[j].mate = int32(j), int32(i)
+		}
+	}
+	return base, mid
+}
+
+// find looks for a member of the same name as side i. It returns its number,
+// or -1 and the free slot for it.
+func (s *patcher) find(i, mid int) (int, uint64) {
+	h := s.sides[i].hash
+	name := s.sideName(i, mid)
+	for at := s.table.probe(h, h); ; at = s.table.probe(at+1, h) {
+		j := int(s.table.slots[at].item) - 1
+		if j < 0 || equalStrings(name, s.sideName(j, mid)) {
+			return j, at
+		}
+	}
+}
+
+func (s *patcher) sideName(i, mid int) []byte {
+	if i < mid {
+		return s.old.name(&s.sides[i].member)
+	}
+	return s.new.name(&s.sides[i].member)
+}
+
+func (s *patcher) collectMembers(c cursor) {
+	for {
+		m, ok := c.next()
+		if !ok {
+			return
+		}
+		s.sides = append(s.sides, side{member: m, hash: hashString(c.raw[m.key0:m.key1]), mate: alone})
+	}
+}
+
+// distinct reports whether no two members of an object have the same name. It
+// may say no where it would have to look closely.
+func (s *patcher) distinct(doc *Document, v value) bool {
+	base := len(s.sketches)
+	defer func() { s.sketches = s.sketches[:base] }()
+	seen := uint64(0) // a set of 6-bit hashes: most names are new at a glance
+	for c := doc.cursor(v); ; {
+		m, ok := c.next()
+		if !ok {
+			return true
+		}
+		name := doc.name(&m)
+		h := sketch(name)
+		bit := uint64(1) << (h >> 58)
+		if seen&bit != 0 && slices.Contains(s.sketches[base:], h) || escaped(name) {
+			return false
+		}
+		seen |= bit
+		s.sketches = append(s.sketches, h)
+		if len(s.sketches)-base > 64 {
+			return s.distinctHashed(doc, v)
+		}
+	}
+}
+
+// distinctHashed is distinct for objects of many members.
+func (s *patcher) distinctHashed(doc *Document, v value) bool {
+	s.table.reset(doc.nodes[v.node].len())
+	for c := doc.cursor(v); ; {
+		m, ok := c.next()
+		if !ok {
+			return true
+		}
+		h := hashString(doc.name(&m))
+		at := s.table.probe(h, h)
+		if s.table.slots[at].item != 0 {
+			return false
+		}
+		s.table.slots[at] = slot{h, 1}
+	}
+}
+
+// sketch is a quick hash of a name.
+func sketch(name []byte) uint64 {
+	const mix = 0x9E3779B97F4A7C15
+	h := uint64(len(name)) * mix
+	for ; len(name) >= 8; name = name[8:] {
+		h = (h ^ binary.LittleEndian.Uint64(name)) * mix
+		h ^= h >> 32
+	}
+	for _, c := range name {
+		h = (h ^ uint64(c)) * mix
+	}
+	return h ^ h>>31*mix
+}

@@ -1,0 +1,269 @@
+package diff
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/bits"
+)
+
+// The grammar of RFC 8259, on bytes. The scan functions validate and return
+// the offset after what they read, or -1; the skip functions trust what has
+// been validated before and are for that much faster.
+
+const (
+	ones  = 0x0101010101010101
+	highs = 0x8080808080808080
+)
+
+// zeroBytes has the high bit set in the lowest byte of w that is zero; higher
+// bits may be set wrongly, so only the lowest counts.
+func zeroBytes(w uint64) uint64 { return (w - ones) &^ w & highs }
+
+// skipSpace returns the offset of the first byte at or after p that is not
+// white space.
+func skipSpace(b []byte, p int) int {
+	for p < len(b) && b[p] <= ' ' {
+		switch b[p] {
+		case ' ', '\t', '\r':
+			p++
+		case '\n':
+			p++
+			for p+8 <= len(b) && binary.LittleEndian.Uint64(b[p:]) == ' '*ones {
+				p += 8
+			}
+		default:
+			return p
+		}
+	}
+	return p
+}
+
+// scanString reads the rest of a string, p being after its opening quote.
+func scanString(b []byte, p int) int {
+	for {
+		for p+8 <= len(b) {
+			w := binary.LittleEndian.Uint64(b[p:])
+			stop := zeroBytes(w^'"'*ones) | zeroBytes(w^'\\'*ones) | (w-0x20*ones)&^w&highs
+			if stop != 0 {
+				p += bits.TrailingZeros64(stop) / 8
+				break
+			}
+			p += 8
+		}
+		if p >= len(b) {
+			return -1
+		}
+		switch c := b[p]; {
+		case c == '"':
+			return p + 1
+		case c == '\\':
+			if p = scanEscape(b, p+1); p < 0 {
+				return -1
+			}
+		case c < 0x20:
+			return -1
+		default:
+			p++
+		}
+	}
+}
+
+// scanEscape reads an escape sequence, p being after its backslash.
+func scanEscape(b []byte, p int) int {
+	if p >= len(b) {
+		return -1
+	}
+	switch b[p] {
+	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
+		return p + 1
+	case 'u':
+		if p+5 > len(b) {
+			return -1
+		}
+		for _, c := range b[p+1 : p+5] {
+			if hexDigit(c) < 0 {
+				return -1
+			}
+		}
+		return p + 5
+	}
+	return -1
+}
+
+func hexDigit(c byte) rune {
+	switch {
+	case '0' <= c && c <= '9':
+		return rune(c - '0')
+	case 'a' <= c && c <= 'f':
+		return rune(c-'a') + 10
+	case 'A' <= c && c <= 'F':
+		return rune(c-'A') + 10
+	}
+	return -1
+}
+
+// scanScalar reads a string, number or literal.
+func scanScalar(b []byte, p int) int {
+	if p >= len(b) {
+		return -1
+	}
+	switch c := b[p]; c {
+	case '"':
+		return scanString(b, p+1)
+	case 't':
+		return scanLiteral(b, p, "true")
+	case 'f':
+		return scanLiteral(b, p, "false")
+	case 'n':
+		return scanLiteral(b, p, "null")
+	}
+	return scanNumber(b, p)
+}
+
+func scanLiteral(b []byte, p int, word string) int {
+	if len(b)-p < len(word) || string(b[p:p+len(word)]) != word {
+		return -1
+	}
+	return p + len(word)
+}
+
+func scanNumber(b []byte, p int) int {
+	if p < len(b) && b[p] == '-' {
+		p++
+	}
+	if p < len(b) && b[p] == '0' {
+		p++
+	} else if p = scanDigits(b, p); p < 0 {
+		return -1
+	}
+	if p < len(b) && b[p] == '.' {
+		if p = scanDigits(b, p+1); p < 0 {
+			return -1
+		}
+	}
+	if p < len(b) && b[p]|0x20 == 'e' {
+		p++
+		if p < len(b) && (b[p] == '+' || b[p] == '-') {
+			p++
+		}
+		return scanDigits(b, p)
+	}
+	return p
+}
+
+// scanDigits reads one digit or more.
+func scanDigits(b []byte, p int) int {
+	first := p
+	for p < len(b) && b[p]-'0' <= 9 {
+		p++
+	}
+	if p == first {
+		return -1
+	}
+	return p
+}
+
+// skipString returns the offset after the closing quote, p being after the
+// opening one.
+func skipString(b []byte, p int) int {
+	for {
+		for p+8 <= len(b) {
+			w := binary.LittleEndian.Uint64(b[p:])
+			if stop := zeroBytes(w^'"'*ones) | zeroBytes(w^'\\'*ones); stop != 0 {
+				p += bits.TrailingZeros64(stop) / 8
+				break
+			}
+			p += 8
+		}
+		switch b[p] {
+		case '"':
+			return p + 1
+		case '\\':
+			p++
+		}
+		p++
+	}
+}
+
+// skipScalar returns the offset after the scalar at p.
+func skipScalar(b []byte, p int) int {
+	switch b[p] {
+	case '"':
+		return skipString(b, p+1)
+	case 't', 'n':
+		return p + 4
+	case 'f':
+		return p + 5
+	}
+	for p < len(b) && numeric[b[p]] {
+		p++
+	}
+	return p
+}
+
+// numeric are the bytes a number may hold.
+var numeric = [256]bool{'0': true, '1': true, '2': true, '3': true, '4': true, '5': true, '6': true,
+	'7': true, '8': true, '9': true, '-': true, '+': true, '.': true, 'e': true, 'E': true}
+
+// commonPrefix is the number of bytes in which a and b begin alike. Long runs
+// go through bytes.Equal, which compares a cache line per step.
+func commonPrefix(a, b []byte) int {
+	n := min(len(a), len(b))
+	i := 0
+	for ; i+8 <= n; i += 8 {
+		if i == 64 {
+			i += commonBlocks(a[i:n], b[i:n])
+			if i+8 > n {
+				break
+			}
+		}
+		if x := binary.LittleEndian.Uint64(a[i:]) ^ binary.LittleEndian.Uint64(b[i:]); x != 0 {
+			return i + bits.TrailingZeros64(x)/8
+		}
+	}
+	for ; i < n && a[i] == b[i]; i++ {
+	}
+	return i
+}
+
+// commonBlocks is commonPrefix, rounded down to whole blocks, of slices of one
+// length.
+func commonBlocks(a, b []byte) int {
+	i := 0
+	for size := 128; ; {
+		if i+size <= len(a) && bytes.Equal(a[i:i+size], b[i:i+size]) {
+			i += size
+			size = min(2*size, 8192)
+		} else if size /= 4; size < 32 {
+			return i
+		}
+	}
+}
+
+// commonSuffix is the number of bytes in which a and b end alike.
+func commonSuffix(a, b []byte) int {
+	n := min(len(a), len(b))
+	a, b = a[len(a)-n:], b[len(b)-n:]
+	i := n
+	for ; i >= 8; i -= 8 {
+		if x := binary.LittleEndian.Uint64(a[i-8:]) ^ binary.LittleEndian.Uint64(b[i-8:]); x != 0 {
+			return n - i + bits.LeadingZeros64(x)/8
+		}
+	}
+	for ; i > 0 && a[i-1] == b[i-1]; i-- {
+	}
+	return n - i
+}
+
+// syntaxError says what is wrong with raw and where, in encoding/json's words.
+func syntaxError(raw []byte) error {
+	err := json.Unmarshal(raw, new(json.RawMessage))
+	var se *json.SyntaxError
+	if errors.As(err, &se) {
+		return fmt.Errorf("invalid JSON at byte %d: %w", se.Offset, err)
+	}
+	return fmt.Errorf("invalid JSON in %d bytes", len(raw))
+}
