@@ -87,10 +87,10 @@ func (x *exchange) WriteHeader(status int) {
 }
 
 // inform passes on an informational answer, unless the client is too old for any (RFC 9110, section 15.2).
-// A 100 the server sends by itself when the body is read, which the transport does as soon as the upstream says 100.
-// That write happens in another goroutine, so that a request that expects it can have no other.
+// A 100 that is expected the server sends by itself when the body is read, which the transport does as soon as the
+// upstream says 100. That write happens in another goroutine, so that such a request can have no other.
 func (x *exchange) inform(status int) {
-	if status != http.StatusContinue && x.in.ProtoAtLeast(1, 1) && !expectsContinue(x.in) {
+	if x.in.ProtoAtLeast(1, 1) && !expectsContinue(x.in) {
 		x.ResponseWriter.WriteHeader(status)
 	}
 }

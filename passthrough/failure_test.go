@@ -138,6 +138,40 @@ func TestSlowUpstream(t *testing.T) {
 	}
 }
 
+// A request goes out before the first byte of its body is there, also where net/http would wait to see whether there is any.
+func TestSlowClient(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ours, theirs := net.Pipe()
+		defer theirs.Close()
+		body, unsent := io.Pipe()
+		start := time.Now()
+		go func() {
+			br := bufio.NewReader(theirs)
+			readLine(br)
+			if waited := time.Since(start); waited > 0 {
+				t.Errorf("the request was held back for %v", waited)
+			}
+			go unsent.Close()
+			for line := "-"; line != "0"; {
+				line, _ = readLine(br)
+			}
+			readLine(br)
+			io.WriteString(theirs, plainAnswer)
+		}()
+		tr := newTransport()
+		tr.DialContext = func(context.Context, string, string) (net.Conn, error) { return ours, nil }
+		defer tr.CloseIdleConnections()
+		in := httptest.NewRequest("GET", "/", body)
+		in.ContentLength = -1
+		rec := httptest.NewRecorder()
+		New(Options{Upstream: &url.URL{Scheme: "http", Host: "upstream"}, Transport: tr}).ServeHTTP(rec, in)
+		if rec.Code != http.StatusOK {
+			t.Errorf("status %d", rec.Code)
+		}
+	})
+}
+
 // An upstream that dies in the middle of a body never looks like the end of one: the client's connection breaks off, and
 // where HTTP/1.0 marks the end by nothing but closing, it is reset.
 func TestAnswerBreaksOff(t *testing.T) {
@@ -211,6 +245,11 @@ func TestClientIsNoError(t *testing.T) {
 				_, m, err := readResponse(bufio.NewReader(conn), "POST")
 				if !strings.HasPrefix(m.body, c.stays) || err != nil {
 					t.Errorf("got %q, %v, want %q", m.body, err, c.stays)
+				}
+			}
+			if c.answer != "" {
+				if _, err := io.ReadFull(conn, make([]byte, len(c.answer))); err != nil { // Date makes it longer
+					t.Error(err)
 				}
 			}
 			conn.Close()

@@ -181,7 +181,7 @@ func TestExpectContinue(t *testing.T) {
 		informational []string
 		want, body    string
 	}{
-		{"asked for", lines("HTTP/1.1 100 Continue"), []string{"HTTP/1.1 100 Continue"}, "HTTP/1.1 200 OK", "hello"},
+		{"asked for", lines("HTTP/1.1 103 Early Hints", "Link: </a>") + lines("HTTP/1.1 100 Continue"), []string{"HTTP/1.1 100 Continue"}, "HTTP/1.1 200 OK", "hello"},
 		{"refused", lines("HTTP/1.1 417 Expectation Failed", date, "Content-Length: 0"), nil, "HTTP/1.1 417 Expectation Failed", ""},
 		{"refused and closed", lines("HTTP/1.1 401 Unauthorized", date, "Connection: close", "Content-Length: 0"), nil, "HTTP/1.1 401 Unauthorized", ""},
 	} {
@@ -236,7 +236,7 @@ func TestInformational(t *testing.T) {
 	arrived := make(chan bool, 1)
 	upstream := listen(t, func(conn net.Conn) {
 		m, _ := readMessage(bufio.NewReader(conn), "")
-		io.WriteString(conn, lines("HTTP/1.1 102 Processing"))
+		io.WriteString(conn, lines("HTTP/1.1 100 Continue")+lines("HTTP/1.1 102 Processing"))
 		io.WriteString(conn, lines("HTTP/1.1 103 Early Hints", "Link: </a.css>; rel=preload", "Link: </b.js>", "Content-Type: x/y"))
 		if !strings.HasSuffix(m.start, "/old HTTP/1.1") {
 			await(t, arrived, "early hints' arrival")
@@ -247,7 +247,11 @@ func TestInformational(t *testing.T) {
 	conn := dial(t, proxy)
 	io.WriteString(conn, lines("GET / HTTP/1.1", "Host: h"))
 	br := bufio.NewReader(conn)
-	readMessage(br, "GET")
+	for _, want := range []string{"HTTP/1.1 100 Continue", "HTTP/1.1 102 Processing"} {
+		if m, err := readMessage(br, "GET"); m.start != want || len(m.header) > 0 || err != nil {
+			t.Errorf("got %q, %v, want %q", m, err, want)
+		}
+	}
 	hints, err := readMessage(br, "GET")
 	if err != nil {
 		t.Fatal(err)
@@ -278,6 +282,11 @@ func TestHTTP2(t *testing.T) {
 	t.Parallel()
 	upstream := listen(t, func(conn net.Conn) {
 		br := bufio.NewReader(conn)
+		if start, _ := br.Peek(len("PUT")); string(start) == "PUT" {
+			io.WriteString(conn, lines("HTTP/1.1 409 Conflict", "Content-Length: 0"))
+			io.Copy(io.Discard, br)
+			return
+		}
 		m, _ := readMessage(br, "")
 		checkForwarded(t, m, "https")
 		want := message{start: "POST //a%2F;b?c;d=%zz HTTP/1.1", body: "hello", header: map[string][]string{
@@ -292,7 +301,15 @@ func TestHTTP2(t *testing.T) {
 	s.EnableHTTP2 = true
 	s.StartTLS()
 	t.Cleanup(s.Close)
-	for i := range 2 {
+	tr := s.Client().Transport.(*http.Transport)
+	tr.DisableCompression = true
+	body, unsent := io.Pipe()
+	r, _ := http.NewRequest("PUT", s.URL, body)
+	go io.WriteString(unsent, "never ending")
+	if res, err := tr.RoundTrip(r); err != nil || res.StatusCode != http.StatusConflict {
+		t.Fatalf("early answer: %v, %v", res, err)
+	}
+	for range 2 {
 		r, _ := http.NewRequest("POST", s.URL, io.NopCloser(strings.NewReader("hello")))
 		r.URL.Path, r.URL.RawPath, r.URL.RawQuery = "//a/;b", "//a%2F;b", "c;d=%zz"
 		r.Host, r.ContentLength = "api.example", -1
@@ -300,8 +317,6 @@ func TestHTTP2(t *testing.T) {
 		r.Trailer = http.Header{"X-Sum": {"1"}}
 		reused := false
 		r = r.WithContext(httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{GotConn: func(i httptrace.GotConnInfo) { reused = i.Reused }}))
-		tr := s.Client().Transport.(*http.Transport)
-		tr.DisableCompression = true
 		res, err := tr.RoundTrip(r)
 		if err != nil {
 			t.Fatal(err)
@@ -310,8 +325,8 @@ func TestHTTP2(t *testing.T) {
 		if res.ProtoMajor != 2 || string(body) != "hi" || err != nil || res.Trailer.Get("X-End") != "2" {
 			t.Errorf("%s %q %v %v", res.Proto, body, res.Trailer, err)
 		}
-		if reused != (i > 0) {
-			t.Errorf("request %d: connection reused: %v", i, reused)
+		if !reused {
+			t.Error("connection was not used again")
 		}
 	}
 }
