@@ -20,12 +20,11 @@ import (
 // ask. The resource is then kept fresh for linger. Where that cannot be done
 // faithfully it returns false, and the request is to pass through.
 //
-// Fresh means not older than the interval in force: that is what the operator
-// says of the upstream by naming an interval, and it goes before max-age and
-// no-cache in its answers. No-store and private are obeyed.
+// Fresh means not older than the interval in force, nor than the upstream's own
+// Cache-Control and Expires allow, where it sends any.
 func (p *Proxy) serveGet(w http.ResponseWriter, r *http.Request, e *endpoint, url string) bool {
 	req := poller.Request{Rule: e.rule, URL: url, Header: r.Header}
-	ask := parseCacheControl(r.Header)
+	ask := parseRequestCacheControl(r.Header)
 	if !e.config.Serve || ask.has("no-store") || p.poller.Refused(req) {
 		return false
 	}
@@ -35,13 +34,14 @@ func (p *Proxy) serveGet(w http.ResponseWriter, r *http.Request, e *endpoint, ur
 	}
 	defer watch.Close()
 	status, confirmed := "fwd=uri-miss; stored", time.Time{}
-	if known := watch.Newest(); known != nil {
+	known := watch.Newest()
+	if known != nil {
 		if known.Err != nil {
 			return false // the upstream speaks for itself, and is not asked twice
 		}
 		status, confirmed = "fwd=stale; stored", known.Confirmed()
 	}
-	s, err := watch.After(r.Context(), time.Now().Add(-ask.maxAge(watch.Interval())))
+	s, err := watch.After(r.Context(), time.Now().Add(-mayBe(ask, known, watch.Interval())))
 	if err != nil || !p.servable(r, s) {
 		return err != nil && r.Context().Err() != nil // nobody is left to answer
 	}
@@ -78,7 +78,7 @@ func (p *Proxy) writeSnapshot(w http.ResponseWriter, r *http.Request, s *poller.
 		h["Content-Type"] = nil // the upstream gave none: do not guess one
 	}
 	p.allowOrigin(h, r)
-	age := time.Since(at) + seconds(stored.Get("Age"))
+	age := time.Since(at) + ageOnArrival(stored, at)
 	h.Set("Age", strconv.Itoa(int(age/time.Second)))
 	h.Set("Etag", `"`+s.Version+`"`)
 	if status == "hit" {
@@ -147,48 +147,6 @@ func writeDelta(w http.ResponseWriter, r *http.Request, s *poller.Snapshot, patc
 	addVary(h, "A-IM")
 	w.WriteHeader(http.StatusIMUsed)
 	w.Write(patch)
-}
-
-// cacheControl is the directives of a Cache-Control field (RFC 9111, section
-// 5.2), names in lower case.
-type cacheControl map[string]string
-
-func parseCacheControl(h http.Header) cacheControl {
-	c := make(cacheControl)
-	for _, d := range listOf(h["Cache-Control"]) {
-		name, value, _ := strings.Cut(d, "=")
-		c[name] = strings.Trim(value, `"`)
-	}
-	if len(c) == 0 && slices.Contains(listOf(h["Pragma"]), "no-cache") {
-		c["no-cache"] = ""
-	}
-	return c
-}
-
-func (c cacheControl) has(name string) bool {
-	_, ok := c[name]
-	return ok
-}
-
-// maxAge is how old an answer may be: no older than what is fresh, and than
-// what the client accepts.
-func (c cacheControl) maxAge(fresh time.Duration) time.Duration {
-	if c.has("no-cache") {
-		return 0
-	}
-	if v, ok := c["max-age"]; ok {
-		return min(fresh, seconds(v))
-	}
-	return fresh
-}
-
-// seconds reads a number of seconds; zero where it is none.
-func seconds(s string) time.Duration {
-	n, err := strconv.ParseUint(strings.TrimSpace(s), 10, 31)
-	if err != nil {
-		return 0
-	}
-	return time.Duration(n) * time.Second
 }
 
 // listOf splits the values of a field that is a list, in lower case.
