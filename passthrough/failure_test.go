@@ -26,14 +26,10 @@ func reporting(t testing.TB, upstream *url.URL) (*url.URL, <-chan error) {
 	return serve(t, newHandler(t, Options{Upstream: upstream, OnError: func(_ *http.Request, err error) { reports <- err }})), reports
 }
 
-// closedPort is an address on which nobody listens.
+// closedPort is an address on which nobody listens, and nobody can: it is the near end of a connection.
 func closedPort(t *testing.T) *url.URL {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	l.Close()
-	return &url.URL{Scheme: "http", Host: l.Addr().String()}
+	far := listen(t, func(conn net.Conn) { io.Copy(io.Discard, conn) })
+	return &url.URL{Scheme: "http", Host: dial(t, far).LocalAddr().String()}
 }
 
 // sending is an upstream that reads a request, sends that, and closes.
