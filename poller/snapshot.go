@@ -158,6 +158,7 @@ func extendTrail(trail []step, from string, patch []byte, size int) []step {
 // failed returns what follows s when a poll ends with err: the same document.
 func (s *Snapshot) failed(err *Error) *Snapshot {
 	next := s.bare()
+	next.Resumed = s.Resumed
 	next.Err = err
 	return next
 }

@@ -48,6 +48,7 @@ type view struct {
 	version string        // of the document that the client holds
 	told    *poller.Error // the client knows of this failure
 	begun   bool          // a first message was sent
+	sent    bool          // version is what it was told, not what it says itself
 }
 
 // next returns what has to be said to a client for it to know s, and takes it
@@ -60,24 +61,22 @@ func (v *view) next(s *poller.Snapshot) (messages [2]message, n int) {
 		n++
 		v.begun = true
 	}
-	if s.Resumed && v.version != "" && !v.begun {
-		return messages, 0 // what the client holds may be newer
-	}
 	if s.Over {
 		add(message{kind: kindEnd})
 		return messages, n
 	}
 	switch {
 	case s.Version == "":
+	case s.Resumed && v.version != "" && !v.sent: // what the client holds may be newer
 	case s.Version != v.version:
 		m := message{kind: kindSnapshot}
 		if v.version != "" && s.Patch(v.version) != nil {
 			m = message{kind: kindPatch, from: v.version}
 		}
-		v.version, v.told = s.Version, nil
+		v.version, v.sent, v.told = s.Version, true, nil
 		add(m)
 	case s.Err == nil && (!v.begun || v.told != nil):
-		v.told = nil
+		v.sent, v.told = true, nil
 		add(message{kind: kindCurrent})
 	}
 	if s.Err != nil && !v.told.Same(s.Err) {
