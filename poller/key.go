@@ -108,15 +108,15 @@ func varyValues(h http.Header, entry string) []string {
 }
 
 // identity returns the headers of a client that are sent upstream, and whether
-// there are any: without one, all who ask are indistinguishable, and what is
-// polled for one of them is shared with all.
+// there is anything in them: without it all who ask are indistinguishable, and
+// what is polled for one of them is shared with all.
 func identity(req Request) (h http.Header, private bool) {
 	h = make(http.Header)
 	for _, entry := range req.Rule.Vary {
 		values := varyValues(req.Header, entry)
 		name, cookie, ok := strings.Cut(entry, ":")
 		for _, v := range values {
-			private = true
+			private = private || v != ""
 			if ok {
 				v = cookie + "=" + v
 			}
