@@ -15,6 +15,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/coder/websocket"
+	"golang.org/x/net/http/httpguts"
 	"golang.org/x/time/rate"
 
 	"pollbridge/poller"
@@ -56,18 +57,18 @@ type subscription struct {
 	url      string
 	alias    string // the spelling that the client used, until it is told
 	throttle time.Duration
-	wait     *time.Timer // until throttle allows the next message
-	last     time.Time   // when the last message was sent
 
 	// Only the writing goroutine uses these.
-	view     view
-	replaces *subscription // whose client keeps its document: other credentials, the same url
+	view view
+	last time.Time // when the last message was sent
 
 	// Guarded by socket.mu.
-	live   bool // watch is set
-	isDue  bool // is on the list, or will be when it is live
-	ending bool // the client has asked for its end
-	over   bool // nothing more is sent
+	live     bool          // watch is set
+	isDue    bool          // is on the list, or will be when it is live
+	ending   bool          // the client has asked for its end
+	over     bool          // nothing more is sent
+	wait     *time.Timer   // until throttle allows the next message
+	replaces *subscription // whose client keeps its document: other credentials, the same url
 }
 
 const (
@@ -176,7 +177,7 @@ func (s *socket) resolve(m subscribe) {
 	asked, _, _ := strings.Cut(m.URL, "#")
 	e, url, ok := s.p.routes.Load().resolve(asked)
 	if !ok {
-		s.refuse(m.URL, codeNotFound, "no rule matches this url; it is a path and query such as /api/x")
+		s.refuse(m.URL, m.URL, codeNotFound, "no rule matches this url; it is a path and query such as /api/x")
 		return
 	}
 	header := s.header
@@ -187,6 +188,10 @@ func (s *socket) resolve(m subscribe) {
 		}
 		for name, value := range m.Headers {
 			name = http.CanonicalHeaderKey(name)
+			if !httpguts.ValidHeaderFieldValue(value) {
+				s.complain(fmt.Sprintf("subscribe to %s: the value of %.40q has a control character", url, name))
+				return
+			}
 			if !e.varies(name) {
 				s.complain(fmt.Sprintf("subscribe to %s: headers may name only what the rule's vary lists; %.40q is not among %s", url, name, strings.Join(e.rule.Vary, ", ")))
 				return
@@ -213,14 +218,14 @@ func (s *socket) subscribe(e *endpoint, url string, m subscribe, header http.Hea
 		sub.alias = m.URL
 	}
 	old := s.find(url)
-	if old == nil && s.count() >= s.p.cfg.Limits.SubscriptionsPerConnection {
-		s.refuse(url, codeLimit, fmt.Sprintf("this connection has %d subscriptions, which is its limit", s.count()))
+	if limit := s.p.cfg.Limits.SubscriptionsPerConnection; old == nil && s.full(limit) {
+		s.refuse(m.URL, url, codeLimit, fmt.Sprintf("this connection has %d subscriptions, which is its limit", limit))
 		return
 	}
 	if old != nil {
 		s.drop(old)
 		if m.Version == "" && len(m.Headers) > 0 {
-			sub.replaces = old
+			sub.replaces = s.lastTold(old)
 		}
 	}
 	watch, err := s.p.poller.Watch(poller.Request{Rule: e.rule, URL: url, Header: header}, sub)
@@ -229,7 +234,7 @@ func (s *socket) subscribe(e *endpoint, url string, m subscribe, header http.Hea
 		if errors.Is(err, poller.ErrClosed) {
 			code = codeShuttingDown
 		}
-		s.refuse(url, code, err.Error())
+		s.refuse(m.URL, url, code, err.Error())
 		return
 	}
 	s.mu.Lock()
@@ -306,6 +311,9 @@ func (s *socket) write() {
 func (s *socket) news(frames net.Buffers, sub *subscription) net.Buffers {
 	s.mu.Lock()
 	over, ending := sub.over, sub.ending
+	if old := sub.replaces; old != nil && !over {
+		sub.view.version, sub.replaces = old.view.version, nil
+	}
 	s.mu.Unlock()
 	if over {
 		return frames
@@ -317,9 +325,6 @@ func (s *socket) news(frames net.Buffers, sub *subscription) net.Buffers {
 	if ending {
 		s.drop(sub)
 		return append(frames, textFrame(func(b []byte) []byte { return appendEnd(b, sub.url, nil) }))
-	}
-	if sub.replaces != nil {
-		sub.view.version, sub.replaces = sub.replaces.view.version, nil
 	}
 	snapshot := sub.watch.Newest()
 	if snapshot == nil || sub.throttled() {
@@ -346,9 +351,13 @@ func (sub *subscription) throttled() bool {
 	if left <= 0 {
 		return false
 	}
-	if sub.wait == nil {
+	sub.socket.mu.Lock()
+	defer sub.socket.mu.Unlock()
+	switch {
+	case sub.over:
+	case sub.wait == nil:
 		sub.wait = time.AfterFunc(left, sub.Wake)
-	} else {
+	default:
 		sub.wait.Reset(left)
 	}
 	return true
@@ -398,15 +407,20 @@ func (s *socket) complain(text string) {
 	s.send(textFrame(func(b []byte) []byte { return appendBadMessage(b, text) }))
 }
 
-// refuse ends a subscription that did not begin.
-func (s *socket) refuse(url, code, text string) {
-	s.send(textFrame(func(b []byte) []byte {
+// refuse ends a subscription that did not begin, to the url that the client
+// asked for in its own spelling.
+func (s *socket) refuse(asked, url, code, text string) {
+	var frames net.Buffers
+	if asked != url {
+		frames = append(frames, textFrame(func(b []byte) []byte { return appendAlias(b, url, asked) }))
+	}
+	s.send(append(frames, textFrame(func(b []byte) []byte {
 		return appendEnd(b, url, &poller.Error{Code: code, Message: text})
-	}))
+	}))...)
 }
 
-func (s *socket) send(frame []byte) {
-	if s.wire.writeFrames(net.Buffers{frame}) != nil {
+func (s *socket) send(frames ...[]byte) {
+	if s.wire.writeFrames(frames) != nil {
 		s.ws.CloseNow()
 	}
 }
@@ -422,21 +436,51 @@ func (s *socket) find(url string) *subscription {
 	return nil
 }
 
-func (s *socket) count() int {
+// full reports whether there is no room for another subscription. Those whose
+// end is still to be told make room, up to as many again: a client that does
+// not read cannot pile them up.
+func (s *socket) full(limit int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.subscriptions)
+	n := 0
+	for _, sub := range s.subscriptions {
+		if !sub.ending {
+			n++
+		}
+	}
+	return n >= limit || len(s.subscriptions) >= 2*limit
 }
 
-// drop takes a subscription off the socket; nothing more is sent for it.
+// lastTold is the subscription whose view says what the client holds: old, or
+// the one that old was to take over from and has not yet.
+func (s *socket) lastTold(old *subscription) *subscription {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if old.replaces != nil {
+		return old.replaces
+	}
+	return old
+}
+
+// drop takes a subscription off the socket; nothing more is sent for it, and
+// nothing keeps it.
 func (s *socket) drop(sub *subscription) {
 	s.mu.Lock()
-	sub.over = true
-	if i := slices.Index(s.subscriptions, sub); i >= 0 {
-		s.subscriptions = slices.Delete(s.subscriptions, i, i+1)
+	sub.endLocked()
+	for _, list := range []*[]*subscription{&s.subscriptions, &s.due} {
+		if i := slices.Index(*list, sub); i >= 0 {
+			*list = slices.Delete(*list, i, i+1)
+		}
 	}
 	s.mu.Unlock()
 	sub.watch.Close()
+}
+
+func (sub *subscription) endLocked() {
+	sub.over = true
+	if sub.wait != nil {
+		sub.wait.Stop()
+	}
 }
 
 // keepAlive pings, and gives up a peer that has said nothing since the last
@@ -470,7 +514,7 @@ func (s *socket) close() {
 	subs := s.subscriptions
 	s.subscriptions, s.due = nil, nil
 	for _, sub := range subs {
-		sub.over = true
+		sub.endLocked()
 	}
 	s.ping.Stop()
 	s.mu.Unlock()
