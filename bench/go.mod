@@ -1,0 +1,3 @@
+module pollbridge/bench
+
+go 1.26.0
