@@ -77,7 +77,7 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger, ready func
 	defer p.Close()
 	s := &server{cfg: cfg, log: log, proxy: p}
 	errorLog := slog.NewLogLogger(log.Handler(), slog.LevelDebug) // what clients do wrong is no news
-	s.public = &http.Server{Handler: p, ErrorLog: errorLog, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10}
+	s.public = &http.Server{Handler: p, ErrorLog: errorLog, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10, DisableGeneralOptionsHandler: true}
 	s.admin = &http.Server{Handler: admin.New(admin.Options{Ready: s.ready, Refresh: p.Refresh}), ErrorLog: errorLog, ReadHeaderTimeout: 10 * time.Second}
 
 	listener, err := listen("listen", cfg.Listen)

@@ -14,7 +14,6 @@ var notYet = map[string]string{
 	"log.access":               "false",
 	"endpoints.authorize":      "false",
 	"endpoints.reauthorize":    "5m",
-	"endpoints.touch":          "0s",
 	"endpoints.confirm_shrink": "0",
 }
 

@@ -65,7 +65,7 @@ func (x *exchange) answered(res *http.Response) error {
 	}
 	x.status = res.StatusCode
 	if x.h.OnResponse != nil {
-		x.h.OnResponse(x.in, res.StatusCode)
+		x.h.OnResponse(x.in, res.StatusCode, res.Header)
 	}
 	return nil
 }

@@ -69,7 +69,7 @@ type Options struct {
 	// OnResponse is called once when the upstream's final status is known (101 is one; 103 is not) and nothing
 	// of that answer has been sent on. It is not called for what the handler answers itself. Its body aside,
 	// which is the upstream's by now, in is the client's request as it arrived.
-	OnResponse func(in *http.Request, status int)
+	OnResponse func(in *http.Request, status int, header http.Header)
 
 	// OnError is told why the upstream gave no answer, or half of one. A client that went away or sent a
 	// broken body is no error. The text of err may name the upstream's address.

@@ -312,7 +312,7 @@ func TestOnResponse(t *testing.T) {
 	})
 	var calls []string
 	rec := httptest.NewRecorder()
-	h := newHandler(t, Options{Upstream: upstream.url, OnResponse: func(in *http.Request, status int) {
+	h := newHandler(t, Options{Upstream: upstream.url, OnResponse: func(in *http.Request, status int, _ http.Header) {
 		if status != http.StatusCreated {
 			t.Errorf("status %d, want 201", status)
 		}

@@ -38,7 +38,7 @@ func TestWebSocket(t *testing.T) {
 	statuses := make(chan int, 1)
 	proxy := serve(t, newHandler(t, Options{
 		Upstream:   upstream,
-		OnResponse: func(_ *http.Request, status int) { statuses <- status },
+		OnResponse: func(_ *http.Request, status int, _ http.Header) { statuses <- status },
 		OnError:    func(_ *http.Request, err error) { t.Error(err) },
 	}))
 	ctx, cancel := context.WithTimeout(t.Context(), patience)

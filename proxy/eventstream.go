@@ -58,6 +58,9 @@ func (p *Proxy) serveEvents(w http.ResponseWriter, r *http.Request, e *endpoint,
 		return
 	}
 	defer watch.Close()
+	if release := p.hold(e, url, r.Header); release != nil {
+		defer release()
+	}
 	h := w.Header()
 	p.allowOrigin(h, r)
 	h.Set("Content-Type", "text/event-stream")

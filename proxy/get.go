@@ -25,7 +25,7 @@ import (
 func (p *Proxy) serveGet(w http.ResponseWriter, r *http.Request, e *endpoint, url string) bool {
 	req := poller.Request{Rule: e.rule, URL: url, Header: r.Header}
 	ask := parseRequestCacheControl(r.Header)
-	if !e.config.Serve || ask.has("no-store") || p.poller.Refused(req) {
+	if !e.config.Serve || ask.has("no-store") || p.poller.Refused(req) || p.passForTouch(e, url, r.Header) {
 		return false
 	}
 	watch, err := p.poller.Watch(req, make(poller.Signal, 1))

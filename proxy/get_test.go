@@ -304,6 +304,12 @@ func TestReadYourWrites(t *testing.T) {
 				io.WriteString(rw, document)
 				return
 			}
+			if r.URL.Path == "/elsewhere" {
+				rw.Header().Set("Location", "http://proxy.test/api/x")
+			}
+			if r.URL.Path == "/otherhost" {
+				rw.Header().Set("Location", "http://elsewhere.test/api/x")
+			}
 			if r.URL.Path == "/api/fails" {
 				rw.WriteHeader(500)
 				return
@@ -316,6 +322,7 @@ func TestReadYourWrites(t *testing.T) {
 		}{
 			{"POST", "/api/x", true}, {"PUT", "/api/x?a=b", true}, {"DELETE", "/api/x", true}, {"PATCH", "/api/x", true},
 			{"POST", "/orders/7", true}, {"PUT", "/orders/7", false}, {"POST", "/orders", false}, {"POST", "/api/fails", false}, {"POST", "/other", false},
+			{"POST", "/elsewhere", true}, {"POST", "/otherhost", false},
 		} {
 			document = `{"n":1}`
 			time.Sleep(time.Millisecond)

@@ -54,6 +54,9 @@ func (p *Proxy) serveLongPoll(w http.ResponseWriter, r *http.Request, e *endpoin
 		return false
 	}
 	defer watch.Close()
+	if release := p.hold(e, url, r.Header); release != nil {
+		defer release()
+	}
 	timeout := time.NewTimer(time.Duration(wait) * time.Second)
 	defer timeout.Stop()
 

@@ -34,8 +34,9 @@ func (o refreshOn) matches(method, decoded, path string) bool {
 // wrote takes note that an unsafe request has passed through: if it was
 // successful, what it may have changed is polled at once (RFC 9111, section
 // 4.4), and no GET that arrives from now on is answered from an earlier poll.
-// It is called before the client hears of the success.
-func (p *Proxy) wrote(r *http.Request, status int) {
+// It is called before the client hears of the success. What the answer names as
+// its Location or Content-Location counts as written to, too.
+func (p *Proxy) wrote(r *http.Request, status int, header http.Header) {
 	switch r.Method {
 	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
 		return
@@ -43,25 +44,44 @@ func (p *Proxy) wrote(r *http.Request, status int) {
 	if status >= 400 {
 		return
 	}
-	path, ok := canonicalPath(r.URL.EscapedPath())
-	if !ok {
-		return
-	}
-	decoded, _ := url.PathUnescape(path) // canonical, so it has no bad escapes
-	rules := make(map[*poller.Rule]bool)
 	rt := p.routes.Load()
-	for _, o := range rt.refreshOn {
-		if o.matches(r.Method, decoded, path) {
-			rules[o.refresh.rule] = true
+	rules, paths := make(map[*poller.Rule]bool), make(map[string]bool)
+	for _, path := range written(r, header) {
+		if _, _, ok := rt.resolve(path); ok {
+			paths[path] = true
 		}
 	}
-	if _, _, watched := rt.resolve(path); !watched && len(rules) == 0 {
+	if path, ok := canonicalPath(r.URL.EscapedPath()); ok {
+		decoded, _ := url.PathUnescape(path) // canonical, so it has no bad escapes
+		for _, o := range rt.refreshOn {
+			if o.matches(r.Method, decoded, path) {
+				rules[o.refresh.rule] = true
+			}
+		}
+	}
+	if len(paths)+len(rules) == 0 {
 		return
 	}
 	p.poller.Refresh(func(rule *poller.Rule, url string) bool {
-		own, _, _ := strings.Cut(url, "?")
-		return own == path || rules[rule]
+		path, _, _ := strings.Cut(url, "?")
+		return paths[path] || rules[rule]
 	})
+}
+
+// written returns the paths that a request wrote to: its own, and those on the
+// same host that the answer names.
+func written(r *http.Request, header http.Header) []string {
+	var paths []string
+	for _, ref := range []string{"", header.Get("Location"), header.Get("Content-Location")} {
+		u, err := r.URL.Parse(ref)
+		if err != nil || u.Host != r.URL.Host && !strings.EqualFold(u.Host, r.Host) {
+			continue
+		}
+		if path, ok := canonicalPath(u.EscapedPath()); ok {
+			paths = append(paths, path)
+		}
+	}
+	return paths
 }
 
 // Refresh polls at once what is watched under the urls given, with any query

@@ -42,7 +42,11 @@ func newRoutes(cfg *config.Config) (*routes, error) {
 		for _, pattern := range e.RefreshOn {
 			rt.refreshOn = append(rt.refreshOn, newRefreshOn(pattern, ep))
 		}
-		for _, v := range e.Vary {
+		kept := e.Vary
+		if e.Touch > 0 {
+			kept = append(slices.Clone(kept), identityHeaders...)
+		}
+		for _, v := range kept {
 			name, _, _ := strings.Cut(v, ":")
 			if !slices.Contains(rt.credentials, name) {
 				rt.credentials = append(rt.credentials, name)

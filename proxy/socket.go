@@ -57,6 +57,7 @@ type subscription struct {
 	url      string
 	alias    string // the spelling that the client used, until it is told
 	throttle time.Duration
+	release  func() // of the identity that is kept alive; nil: none is
 
 	// Only the writing goroutine uses these.
 	view view
@@ -238,12 +239,13 @@ func (s *socket) subscribe(e *endpoint, url string, m subscribe, header http.Hea
 		return
 	}
 	s.mu.Lock()
+	sub.watch, sub.release = watch, s.p.hold(e, url, header)
 	if s.closed {
 		s.mu.Unlock()
-		watch.Close()
+		sub.letGo()
 		return
 	}
-	sub.watch, sub.live = watch, true
+	sub.live = true
 	s.subscriptions = append(s.subscriptions, sub)
 	if sub.alias != "" || watch.Newest() != nil {
 		sub.isDue = true
@@ -473,7 +475,15 @@ func (s *socket) drop(sub *subscription) {
 		}
 	}
 	s.mu.Unlock()
+	sub.letGo()
+}
+
+// letGo ends what a subscription holds. No lock is held.
+func (sub *subscription) letGo() {
 	sub.watch.Close()
+	if sub.release != nil {
+		sub.release()
+	}
 }
 
 func (sub *subscription) endLocked() {
@@ -519,7 +529,7 @@ func (s *socket) close() {
 	s.ping.Stop()
 	s.mu.Unlock()
 	for _, sub := range subs {
-		sub.watch.Close()
+		sub.letGo()
 	}
 	s.ws.CloseNow()
 	s.p.sockets.remove(s)

@@ -1,0 +1,138 @@
+package proxy
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"pollbridge/poller"
+)
+
+// Polls often keep a login alive, and where one poll serves many users most of
+// them send none any more. A rule's touch sends one real request per identity
+// and period for as long as that identity watches.
+
+// touches are the identities that are kept alive.
+type touches struct {
+	mu sync.Mutex // guards by, and refs of what is in it
+	by map[[sha256.Size]byte]*touch
+}
+
+type touch struct {
+	refs     int // how many watch with this identity
+	endpoint *endpoint
+	url      string
+	identity http.Header
+	timer    *time.Timer
+}
+
+// identityHeaders are what a login is carried by.
+var identityHeaders = []string{"Authorization", "Cookie"}
+
+// touchKey identifies a rule and who watches it; not ok where nobody can be
+// told from the request, or where every poll is that user's own already.
+func touchKey(e *endpoint, h http.Header) (key [sha256.Size]byte, ok bool) {
+	if e.config.Touch <= 0 {
+		return key, false
+	}
+	hash := sha256.New()
+	field := func(s string) {
+		hash.Write(binary.BigEndian.AppendUint64(nil, uint64(len(s))))
+		hash.Write([]byte(s))
+	}
+	field(e.config.Path)
+	own := true
+	for _, name := range identityHeaders {
+		field(name)
+		for _, v := range h[name] {
+			field(v)
+			ok = true
+		}
+		own = own && (len(h[name]) == 0 || slices.Contains(e.config.Vary, name))
+	}
+	hash.Sum(key[:0])
+	return key, ok && !own
+}
+
+// hold keeps the identity that header carries alive until release is called, once;
+// nil where there is nothing to keep.
+func (p *Proxy) hold(e *endpoint, url string, header http.Header) (release func()) {
+	key, ok := touchKey(e, header)
+	if !ok {
+		return nil
+	}
+	p.touches.mu.Lock()
+	defer p.touches.mu.Unlock()
+	t := p.touches.by[key]
+	if t == nil {
+		t = p.newTouchLocked(key, e, url, header)
+	}
+	t.refs++
+	return func() {
+		p.touches.mu.Lock()
+		t.refs--
+		p.touches.mu.Unlock()
+	}
+}
+
+// newTouchLocked remembers an identity; the first request is sent within the
+// period, at a time of its own.
+func (p *Proxy) newTouchLocked(key [sha256.Size]byte, e *endpoint, url string, header http.Header) *touch {
+	t := &touch{endpoint: e, url: url, identity: make(http.Header)}
+	for _, name := range identityHeaders {
+		if v := header[name]; len(v) > 0 {
+			t.identity[name] = v
+		}
+	}
+	if p.touches.by == nil {
+		p.touches.by = make(map[[sha256.Size]byte]*touch)
+	}
+	p.touches.by[key] = t
+	period := e.config.Touch
+	t.timer = time.AfterFunc(period/2+rand.N(period/2+1), func() { p.touch(key, t) })
+	return t
+}
+
+// touch sends the request that is due, or forgets who does not watch any more:
+// one who comes back within the period is not touched more often for it.
+func (p *Proxy) touch(key [sha256.Size]byte, t *touch) {
+	p.touches.mu.Lock()
+	select {
+	case <-p.leaving:
+		t.refs = 0
+	default:
+	}
+	if t.refs == 0 {
+		delete(p.touches.by, key)
+		p.touches.mu.Unlock()
+		return
+	}
+	t.timer.Reset(t.endpoint.config.Touch)
+	p.touches.mu.Unlock()
+	status, err := p.poller.Touch(context.Background(), poller.Request{Rule: t.endpoint.rule, URL: t.url}, t.identity)
+	if err != nil || status >= 400 {
+		p.log.Info("touch failed", "rule", t.endpoint.config.Path, "status", status, "err", err)
+	}
+}
+
+// passForTouch reports whether a GET that could be answered from the snapshot
+// should pass through instead, because it is time for its sender's touch: then
+// even the cookies of the answer reach the client.
+func (p *Proxy) passForTouch(e *endpoint, url string, header http.Header) bool {
+	key, ok := touchKey(e, header)
+	if !ok {
+		return false
+	}
+	p.touches.mu.Lock()
+	defer p.touches.mu.Unlock()
+	if p.touches.by[key] != nil {
+		return false
+	}
+	p.newTouchLocked(key, e, url, header) // with nobody watching it is forgotten when its time comes
+	return true
+}

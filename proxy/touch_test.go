@@ -1,0 +1,84 @@
+package proxy
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"testing"
+	"time"
+)
+
+const touching = `
+endpoints:
+  - {path: /api/x, interval: 10s, vary: [], touch: 5m, linger: 10s}
+`
+
+// touchesOf counts the real requests that carried a cookie.
+func (w *world) touchesOf(cookie string) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	n := 0
+	for _, r := range w.requests {
+		if r.Header.Get("Cookie") == cookie {
+			n++
+		}
+	}
+	return n
+}
+
+func TestTouch(t *testing.T) {
+	within(t, touching, func(w *world) {
+		alice := http.Header{"Cookie": {"sid=alice"}}
+		var peers []*peer
+		for range 5 { // one identity in several tabs is touched once
+			p := w.dial("/api/x", alice)
+			go func() { // answers pings, too
+				for {
+					if _, _, err := p.ws.Read(context.Background()); err != nil {
+						return
+					}
+				}
+			}()
+			peers = append(peers, p)
+		}
+		stream := w.events("/api/x", "Cookie: sid=bob")
+		go io.Copy(io.Discard, stream.res.Body)
+		time.Sleep(time.Hour)
+		for _, cookie := range []string{"sid=alice", "sid=bob"} {
+			if n := w.touchesOf(cookie); n < 11 || n > 13 {
+				t.Errorf("%s was sent %d times in an hour, want every 5 minutes", cookie, n)
+			}
+		}
+		for _, p := range peers {
+			p.ws.CloseNow()
+		}
+		stream.cancel()
+		time.Sleep(10 * time.Minute)
+		n := w.touchesOf("sid=alice")
+		time.Sleep(time.Hour)
+		if more := w.touchesOf("sid=alice") - n; more != 0 {
+			t.Errorf("%d requests for one who does not watch any more", more)
+		}
+		for range 3600 { // an old poller: its touches are requests of its own that pass through
+			w.do("GET", "/api/x", "Cookie: sid=carol")
+			time.Sleep(time.Second)
+		}
+		if n := w.touchesOf("sid=carol"); n < 11 || n > 25 {
+			t.Errorf("an old poller was let through %d times in an hour, want about every 5 minutes", n)
+		}
+		if n := len(w.proxy.touches.by); n > 1 {
+			t.Errorf("%d identities are remembered, want carol's at most", n)
+		}
+	})
+}
+
+func TestTouchOnlyWhoNeedsIt(t *testing.T) {
+	within(t, `endpoints: [{path: /api/x, interval: 10s, touch: 5m}]`, func(w *world) {
+		w.answer(func(rw http.ResponseWriter, r *http.Request) { io.WriteString(rw, "{}") })
+		w.dial("/api/x", http.Header{"Cookie": {"sid=alice"}}).next() // polled with her cookie as it is
+		w.dial("/api/x", nil).next()                                  // nobody in particular
+		if n := len(w.proxy.touches.by); n != 0 {
+			t.Errorf("%d identities are touched, want none", n)
+		}
+	})
+}
