@@ -14,16 +14,15 @@ type member struct {
 // A cursor walks the members or elements of one container of a validated
 // document. It stands right after the opening bracket or after a value.
 type cursor struct {
-	raw   []byte
-	nodes []node
+	*Document
 	k     int // the container
 	pos   int
 	child int // the first child node at or after pos
 	ord   int // how many members or elements are before pos
 }
 
-func newCursor(raw []byte, nodes []node, k int) cursor {
-	return cursor{raw: raw, nodes: nodes, k: k, pos: int(nodes[k].start) + 1, child: k + 1}
+func newCursor(doc *Document, k int) cursor {
+	return cursor{doc, k, int(doc.nodes[k].start) + 1, k + 1, 0}
 }
 
 // last is the number after that of the last node inside the container.

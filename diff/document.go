@@ -67,7 +67,7 @@ func compactLen(raw []byte, space bool) int {
 }
 
 // cursor walks a container of the document.
-func (doc *Document) cursor(v value) cursor { return newCursor(doc.raw, doc.nodes, v.node) }
+func (doc *Document) cursor(v value) cursor { return newCursor(doc, v.node) }
 
 // bytes returns the text of a value.
 func (doc *Document) bytes(v value) []byte { return doc.raw[v.start:v.end] }

@@ -86,15 +86,21 @@ type level struct {
 	misses int    // array: elements since the last that was found in old
 }
 
+// small is the size, in bytes, of containers that are not worth a guide.
+const small = 512
+
 // descend reads the container at p along node k of old, of which the first
 // same bytes are alike and not all.
 func (f *follower) descend(k, p, same int, parent, ord uint32) int {
+	if f.old.nodes[k].size() <= small {
+		return f.value(p, parent, ord)
+	}
 	n := f.open(p, parent, ord)
 	if n < 0 {
 		return -1
 	}
 	o := f.old.nodes[k]
-	l := level{cursor: newCursor(f.old.raw, f.old.nodes, k), n: n, p: p + 1, guess: -1}
+	l := level{cursor: newCursor(f.old, k), n: n, p: p + 1, guess: -1}
 	object := f.raw[p] == '{'
 	for x := int(o.start) + same; ; {
 		if f.skipAlike(&l, x) {

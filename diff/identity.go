@@ -20,6 +20,9 @@ func (s *patcher) pairByIdentity(a value, base, mid int, r *rule) {
 		s.pairByHash(base, mid, false)
 		return
 	}
+	if s.pairInOrder(base, mid) {
+		return
+	}
 	f := &s.arrays.finder
 	if !f.collect(s, a, base, mid) {
 		return
@@ -37,6 +40,39 @@ func (s *patcher) pairByIdentity(a value, base, mid int, r *rule) {
 		}
 	}
 	s.pairByHash(base, mid, false)
+}
+
+// pairInOrder pairs the elements of old and new in their order, where the
+// first member of each is a scalar that says so and is different in all.
+func (s *patcher) pairInOrder(base, mid int) bool {
+	n := mid - base
+	if len(s.sides)-mid != n {
+		return false
+	}
+	s.table.reset(n)
+	for i := base; i < mid; i++ {
+		o, e := &s.sides[i], &s.sides[i+n]
+		if o.mate != alone || e.mate != alone || o.node < 0 || e.node < 0 {
+			return false
+		}
+		oc, nc := s.old.cursor(o.value), s.new.cursor(e.value)
+		om, ok := oc.next()
+		nm, ok2 := nc.next()
+		if !ok || !ok2 || om.node >= 0 || om.key0 == 0 || nm.key0 == 0 || !bytes.Equal(s.old.name(&om), s.new.name(&nm)) ||
+			!bytes.Equal(s.old.bytes(om.value), s.new.bytes(nm.value)) {
+			return false
+		}
+		h := sketch(s.old.bytes(om.value))
+		at := s.table.probe(h, h)
+		if s.table.slots[at].item != 0 {
+			return false
+		}
+		s.table.slots[at] = slot{h, 1}
+	}
+	for i := base; i < mid; i++ {
+		s.pair(i, i+n)
+	}
+	return true
 }
 
 func (s *patcher) docOf(i, mid int) *Document {
@@ -224,7 +260,7 @@ func (f *finder) row(doc *Document, v value, side int) {
 	f.scalars(doc, v, func(outer, inner []byte, v value) {
 		for range n {
 			if c := &f.columns[next]; bytes.Equal(c.inner, inner) && bytes.Equal(c.outer, outer) {
-				cells[next] = hashScalar(doc.bytes(v)) | 1
+				cells[next] = sketch(doc.bytes(v)) | 1
 				next = (next + 1) % n
 				return
 			}

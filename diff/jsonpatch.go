@@ -208,6 +208,10 @@ func (s *patcher) add(b value, r *rule) bool {
 func (s *patcher) write(op string, b value) bool {
 	s.out = append(append(append(s.out, op...), s.path...), pathValue...)
 	v := s.new.bytes(b)
+	if b.node < 0 {
+		s.out = append(append(s.out, v...), '}')
+		return len(s.out) <= s.limit
+	}
 	if !s.new.space && len(s.out)+len(v) > s.limit {
 		return false
 	}

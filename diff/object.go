@@ -12,9 +12,13 @@ func (doc *Document) name(m *member) []byte { return doc.raw[m.key0:m.key1] }
 // in the same order, and by name from where they do not.
 func (s *patcher) object(a, b value, r *rule) bool {
 	oc, nc := s.old.cursor(a), s.new.cursor(b)
-	for distinct := false; ; {
-		if s.passAlike(&oc, &nc) {
-			return true
+	mark, changed, distinct := len(s.out), s.changed, false
+	for alike := 2; ; {
+		if alike >= 2 { // it seems worth a look how far that goes on
+			if s.passAlike(&oc, &nc) {
+				return true
+			}
+			alike = 0
 		}
 		o0, n0 := oc, nc
 		om, ok := oc.next()
@@ -22,18 +26,23 @@ func (s *patcher) object(a, b value, r *rule) bool {
 		if !ok && !ok2 {
 			return true
 		}
-		inStep := ok && ok2 && string(s.old.name(&om)) == string(s.new.name(&nm))
-		if inStep && s.equal(om.value, nm.value) {
+		if !ok || !ok2 || string(s.old.name(&om)) != string(s.new.name(&nm)) {
+			if !s.distinct(s.old, a) || !distinct && !s.distinct(s.new, b) {
+				s.out, s.changed = s.out[:mark], changed
+				o0, n0 = s.old.cursor(a), s.new.cursor(b)
+			}
+			return s.members(o0, n0, r)
+		}
+		if s.equal(om.value, nm.value) {
+			alike++
 			continue
 		}
+		alike = 0
 		if !distinct {
-			if !s.distinct(s.old, a) || !s.distinct(s.new, b) {
+			if !s.distinct(s.new, b) {
 				return s.members(s.old.cursor(a), s.new.cursor(b), r)
 			}
-			distinct = true
-		}
-		if !inStep {
-			return s.members(o0, n0, r)
+			distinct = true // and old's names too, as long as they are the same
 		}
 		if !s.memberValue(&om, &nm, r) {
 			return false

@@ -126,24 +126,30 @@ func parseNumber(b []byte) number {
 		n.negative = true
 		b = b[1:]
 	}
-	mantissa := b
-	if e := bytes.IndexAny(b, "eE"); e >= 0 {
-		mantissa = b[:e]
-		n.readExponent(b[e+1:])
+	point, end, first, last := -1, len(b), -1, 0
+	for i, c := range b {
+		if c|0x20 == 'e' {
+			end = i
+			n.readExponent(b[i+1:])
+			break
+		}
+		if c == '.' {
+			point = i
+		} else if c != '0' {
+			if last = i; first < 0 {
+				first = i
+			}
+		}
 	}
-	point := bytes.IndexByte(mantissa, '.')
+	if first < 0 {
+		return number{}
+	}
 	if point < 0 {
-		point = len(mantissa)
+		point = end
 	}
-	n.digits = bytes.TrimRight(mantissa, "0.")
-	first := len(n.digits)
-	n.digits = bytes.TrimLeft(n.digits, "0.")
-	first -= len(n.digits)
+	n.digits = b[first : last+1]
 	if n.power += int64(point - first); first < point {
 		n.power--
-	}
-	if len(n.digits) == 0 {
-		return number{}
 	}
 	return n
 }
@@ -163,6 +169,9 @@ func (n *number) readExponent(e []byte) {
 }
 
 func equalNumbers(a, b []byte) bool {
+	if isInteger(a) && isInteger(b) {
+		return a[len(a)-1] == '0' && b[len(b)-1] == '0' && len(a)+len(b) == 3 // 0 and -0
+	}
 	m, n := parseNumber(a), parseNumber(b)
 	if m.negative != n.negative || !equalDigits(m.digits, n.digits) {
 		return false
@@ -171,6 +180,17 @@ func equalNumbers(a, b []byte) bool {
 		return m.power == n.power
 	}
 	return m.bigPower().Cmp(n.bigPower()) == 0
+}
+
+// isInteger reports whether a number is written with digits alone: there is but
+// one way to write each.
+func isInteger(b []byte) bool {
+	for _, c := range b[1:] {
+		if c-'0' > 9 {
+			return false
+		}
+	}
+	return true
 }
 
 // bigPower is the power of ten where it may exceed an int64.
