@@ -87,7 +87,7 @@ type sockets struct {
 	mu       sync.Mutex // guards the fields below
 	open     map[*socket]struct{}
 	draining bool
-	none     chan struct{} // closed when draining and none is open
+	none     chan struct{} // made when draining begins, closed when none is open
 }
 
 // add reports false when new sockets are not wanted any more.
@@ -112,22 +112,27 @@ func (ss *sockets) remove(s *socket) {
 }
 
 func (ss *sockets) doneLocked() {
-	if ss.draining && len(ss.open) == 0 && ss.none != nil {
+	if !ss.draining || len(ss.open) > 0 {
+		return
+	}
+	select {
+	case <-ss.none: // it was so before
+	default:
 		close(ss.none)
-		ss.none = nil
 	}
 }
 
 func (ss *sockets) drain(ctx context.Context, over time.Duration) {
 	ss.mu.Lock()
-	ss.draining = true
-	none := make(chan struct{})
-	ss.none = none
 	var open []*socket
-	for s := range ss.open {
-		open = append(open, s)
+	if !ss.draining { // else they are being closed already
+		ss.draining, ss.none = true, make(chan struct{})
+		for s := range ss.open {
+			open = append(open, s)
+		}
+		ss.doneLocked()
 	}
-	ss.doneLocked()
+	none := ss.none
 	ss.mu.Unlock()
 	for i, s := range open { // a map's order is random enough
 		time.AfterFunc(over*time.Duration(i)/time.Duration(len(open)), func() {
