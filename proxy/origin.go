@@ -21,14 +21,15 @@ func (p *Proxy) checkOrigin(r *http.Request) error {
 }
 
 // sameHost reports whether the one Origin of a request is the host that it was
-// sent to.
+// sent to. Under other schemes than the web's, those of browser extensions and
+// apps, names are given out by nobody and mean no host.
 func sameHost(r *http.Request) bool {
 	values := r.Header["Origin"]
 	if len(values) != 1 {
 		return false
 	}
 	u, err := url.Parse(values[0])
-	return err == nil && u.Host != "" && bareHost(u.Scheme, u.Host) == bareHost(u.Scheme, r.Host)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && bareHost(u.Scheme, u.Host) == bareHost(u.Scheme, r.Host)
 }
 
 // listsOrigin reports whether the one Origin of a request is in origins.
