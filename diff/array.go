@@ -84,10 +84,10 @@ func (s *patcher) alignNodes(a, b value) (mid int) {
 	for i := max(0, s.runAfter(b.start)-1); i < len(s.runs) && int(s.runs[i].new) < b.end; i++ {
 		r := s.runs[i]
 		c.seekNodes(int(r.new))
-		if c.child < c.last() && s.new.nodes[c.child].start < r.new {
+		if c.child < c.last && s.new.nodes[c.child].start < r.new {
 			c.behind(c.child)
 		}
-		if c.child == c.last() {
+		if c.child == c.last {
 			break
 		}
 		n := &s.new.nodes[c.child]
@@ -126,7 +126,7 @@ func (s *patcher) alignNodes(a, b value) (mid int) {
 // collect appends the elements that start before offset x to sides. There are
 // only arrays and objects.
 func (s *patcher) collect(c *cursor, x int) {
-	for c.child < c.last() && int(c.nodes[c.child].start) < x {
+	for c.child < c.last && int(c.nodes[c.child].start) < x {
 		n := &c.nodes[c.child]
 		m := member{value: value{int(n.start), int(n.end), c.child}}
 		s.sides = append(s.sides, side{member: m, ord: int32(n.ord), mate: alone})

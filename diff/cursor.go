@@ -16,17 +16,17 @@ type member struct {
 type cursor struct {
 	*Document
 	k     int // the container
+	last  int // the number after that of the last node in it
 	pos   int
-	child int // the first child node at or after pos
-	ord   int // how many members or elements are before pos
+	child int  // the first child node at or after pos
+	ord   int  // how many members or elements are before pos
+	named bool // the container is an object
 }
 
 func newCursor(doc *Document, k int) cursor {
-	return cursor{doc, k, int(doc.nodes[k].start) + 1, k + 1, 0}
+	n := &doc.nodes[k]
+	return cursor{doc, k, int(n.next), int(n.start) + 1, k + 1, 0, doc.raw[n.start] == '{'}
 }
-
-// last is the number after that of the last node inside the container.
-func (c *cursor) last() int { return int(c.nodes[c.k].next) }
 
 // gap moves from pos over space, comma and name to the next value, and returns
 // its offset, or -1 at the end of the container.
@@ -38,7 +38,7 @@ func (c *cursor) gap(m *member) int {
 	if c.raw[p] == '}' || c.raw[p] == ']' {
 		return -1
 	}
-	if c.raw[c.nodes[c.k].start] == '{' {
+	if c.named {
 		m.key0 = p + 1
 		p = skipString(c.raw, p+1)
 		m.key1 = p - 1
@@ -99,7 +99,7 @@ func (c *cursor) seek(x int) {
 // and from there up. Climbing takes turns with stepping from sibling to
 // sibling, so that a seek never costs more than the siblings it passes.
 func (c *cursor) seekNodes(x int) {
-	nodes, last := c.nodes, c.last()
+	nodes, last := c.nodes, c.last
 	up, around := -1, -1
 	for steps := 0; c.child < last && int(nodes[c.child].end) <= x; steps++ {
 		switch {

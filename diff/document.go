@@ -48,22 +48,22 @@ func appendCompact(dst, raw []byte, space bool) []byte {
 	return append(dst, raw[from:]...)
 }
 
-// compactLen is the length of what appendCompact appends.
-func compactLen(raw []byte, space bool) int {
-	n := len(raw)
-	for p := 0; space && p < len(raw); {
+// compactWithin reports whether what appendCompact appends is at most n bytes.
+// It reads little more than n bytes to know.
+func compactWithin(raw []byte, space bool, n int) bool {
+	for p := 0; space && p-n <= 0 && p < len(raw); {
 		switch c := raw[p]; {
 		case c == '"':
 			p = skipString(raw, p+1)
 		case c <= ' ':
 			q := skipSpace(raw, p)
-			n -= q - p
+			n += q - p
 			p = q
 		default:
 			p++
 		}
 	}
-	return n
+	return len(raw) <= n
 }
 
 // cursor walks a container of the document.

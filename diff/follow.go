@@ -171,7 +171,7 @@ func (f *follower) member(l *level, p int) bool {
 	if v < 0 {
 		return false
 	}
-	name := f.raw[p+1 : scanString(f.raw, p+1)-1]
+	name := f.raw[p+1 : skipString(f.raw, p+1)-1]
 	before := l.cursor
 	for range lookahead {
 		m, ok := l.next()
@@ -233,7 +233,7 @@ func (l *level) found(j int) {
 func (f *follower) resemble(l *level, p int) (best, same int) {
 	best = -1
 	try := func(j, tries int) bool {
-		for ; tries > 0 && j < l.last(); tries-- {
+		for ; tries > 0 && j < l.last; tries-- {
 			o := &l.nodes[j]
 			n := commonPrefix(o.within(l.raw), f.raw[p:])
 			if n > same {

@@ -56,7 +56,7 @@ func (s *patcher) begin(r *rule, old, new *Document, runs []run) (end func()) {
 
 // finish returns a copy of the patch where it is smaller than new.
 func (s *patcher) finish(patch []byte) []byte {
-	if len(patch) >= len(s.new.raw)/8 && len(patch) >= compactLen(s.new.raw, s.new.space) {
+	if len(patch) >= len(s.new.raw)/8 && compactWithin(s.new.raw, s.new.space, len(patch)) {
 		return nil
 	}
 	return append(make([]byte, 0, len(patch)), patch...)
@@ -103,10 +103,10 @@ func (s *patcher) value(a, b value, r *rule) bool {
 // dearer reports whether n bytes of operations are more than replacing b.
 func (s *patcher) dearer(n int, b value) bool {
 	size := b.end - b.start
-	if n == 0 || s.new.space && n < size/8 {
-		return false
+	if n -= s.replaceLen() + 1; n < 0 || n < size/4 {
+		return false // unless three quarters are white space
 	}
-	return n > s.replaceLen()+compactLen(s.new.bytes(b), s.new.space)
+	return compactWithin(s.new.bytes(b), s.new.space, n)
 }
 
 // equal reports whether two values are the same bytes.
@@ -203,8 +203,8 @@ func (s *patcher) add(b value, r *rule) bool {
 	return s.write(opAdd, b)
 }
 
-// write writes an operation with a value. Unlike compactLen, it copies only
-// what there is room for.
+// write writes an operation with a value. It copies only what there
+// is room for.
 func (s *patcher) write(op string, b value) bool {
 	s.out = append(append(append(s.out, op...), s.path...), pathValue...)
 	v := s.new.bytes(b)

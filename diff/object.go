@@ -12,6 +12,9 @@ func (doc *Document) name(m *member) []byte { return doc.raw[m.key0:m.key1] }
 // in the same order, and by name from where they do not.
 func (s *patcher) object(a, b value, r *rule) bool {
 	oc, nc := s.old.cursor(a), s.new.cursor(b)
+	if b.end-b.start <= small && a.end-a.start <= small {
+		return s.members(oc, nc, r)
+	}
 	mark, changed, distinct := len(s.out), s.changed, false
 	for alike := 2; ; {
 		if alike >= 2 { // it seems worth a look how far that goes on
@@ -44,14 +47,22 @@ func (s *patcher) object(a, b value, r *rule) bool {
 			}
 			distinct = true // and old's names too, as long as they are the same
 		}
-		if !s.memberValue(&om, &nm, r) {
+		if s.memberValue(&om, &nm, r) {
+			continue
+		}
+		if s.distinct(s.old, a) {
 			return false
 		}
+		s.out, s.changed = s.out[:mark], changed
+		return s.members(s.old.cursor(a), s.new.cursor(b), r)
 	}
 }
 
 // memberValue compares the values of two members of one name.
 func (s *patcher) memberValue(om, nm *member, r *rule) bool {
+	if om.node < 0 && nm.node < 0 && equalScalars(s.old.bytes(om.value), s.new.bytes(nm.value)) {
+		return true
+	}
 	name := s.new.name(nm)
 	mark := s.enter(name)
 	ok := s.value(om.value, nm.value, r.member(name))
@@ -118,6 +129,15 @@ func (s *patcher) pairMembers(oc, nc cursor) (base, mid int) {
 	s.collectMembers(oc)
 	mid = len(s.sides)
 	s.collectMembers(nc)
+	if s.inStep(base, mid) {
+		for i := base; i < mid; i++ {
+			s.pair(i, i+mid-base)
+		}
+		return base, mid
+	}
+	for i := base; i < len(s.sides); i++ {
+		s.sides[i].hash = hashString(s.sideName(i, mid))
+	}
 	s.table.reset(len(s.sides) - base)
 	for i := len(s.sides) - 1; i >= mid; i-- {
 		if j, at := s.find(i, mid); j >= 0 {
@@ -134,10 +154,40 @@ func (s *patcher) pairMembers(oc, nc cursor) (base, mid int) {
 		case j < mid || s.sides[j].mate >= 0:
 			s.sides[i].mate = dead
 		default:
-			s.sides[i].mate, s.sides[j].mate = int32(j), int32(i)
+			s.pair(i, j)
 		}
 	}
 	return base, mid
+}
+
+// inStep reports whether two objects have the same names in the same order,
+// all different at a glance.
+func (s *patcher) inStep(base, mid int) bool {
+	n := mid - base
+	if len(s.sides)-mid != n || n > 64 {
+		return false
+	}
+	seen := uint64(0)
+	for i := base; i < mid; i++ {
+		name := s.old.name(&s.sides[i].member)
+		if string(name) != string(s.new.name(&s.sides[i+n].member)) {
+			return false
+		}
+		h := sketch(name)
+		s.sides[i].hash = h
+		bit := uint64(1) << (h >> 58)
+		if seen&bit != 0 {
+			for j := base; j < i; j++ {
+				if s.sides[j].hash == h {
+					return false
+				}
+			}
+		}
+		if seen |= bit; escaped(name) {
+			return false
+		}
+	}
+	return true
 }
 
 // find looks for a member of the same name as side i. It returns its number,
@@ -166,7 +216,7 @@ func (s *patcher) collectMembers(c cursor) {
 		if !ok {
 			return
 		}
-		s.sides = append(s.sides, side{member: m, hash: hashString(c.raw[m.key0:m.key1]), mate: alone})
+		s.sides = append(s.sides, side{member: m, mate: alone})
 	}
 }
 

@@ -153,6 +153,16 @@ func (r *rule) ignored() bool { return r != nil && r.ignore }
 // appendToken appends a member's name, given as written in JSON, as a
 // reference token written in JSON.
 func appendToken(dst, name []byte) []byte {
+	plain := true
+	for _, c := range name {
+		if c == '~' || c == '/' || c == '\\' {
+			plain = false
+			break
+		}
+	}
+	if plain {
+		return append(dst, name...)
+	}
 	for i := 0; i < len(name); i++ {
 		c, n := name[i], 1
 		if c == '\\' {
