@@ -87,7 +87,7 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger, ready func
 	adminAddress := ""
 	failed := make(chan error, 2)
 	if cfg.Admin != "" {
-		l, err := listen("admin", adminAddress)
+		l, err := listen("admin", cfg.Admin)
 		if err != nil {
 			listener.Close()
 			return err
@@ -100,7 +100,7 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger, ready func
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
 	defer signal.Stop(signals)
 	go func() { failed <- s.public.Serve(listener) }()
-	log.Info("serving", "listen", listener.Addr().String(), "upstream", cfg.Upstream.Redacted(), "endpoints", len(cfg.Endpoints), "admin", cfg.Admin)
+	log.Info("serving", "listen", listener.Addr().String(), "upstream", cfg.Upstream.Redacted(), "endpoints", len(cfg.Endpoints), "admin", adminAddress)
 	if ready != nil {
 		ready(listener.Addr())
 	}

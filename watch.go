@@ -33,7 +33,7 @@ standard error.`,
 			}
 			ctx, stop := signal.NotifyContext(c.Context(), syscall.SIGINT, syscall.SIGTERM)
 			defer stop()
-			for u, err := range client.Watch(ctx, args[0], &client.Options{Header: header, Compression: true}) {
+			for u, err := range client.Watch(ctx, withScheme(args[0]), &client.Options{Header: header, Compression: true}) {
 				if err != nil {
 					return err
 				}
@@ -45,6 +45,14 @@ standard error.`,
 	c.Flags().StringArrayVarP(&headers, "header", "H", nil, "request header `'Name: value'`, as with curl; may be given again")
 	c.Flags().BoolVar(&whole, "whole", false, "print the whole document, on one line, at every change")
 	return c
+}
+
+// withScheme is a URL as a person types it, made whole.
+func withScheme(url string) string {
+	if strings.Contains(url, "://") {
+		return url
+	}
+	return "http://" + url
 }
 
 func parseHeaders(lines []string) (http.Header, error) {
