@@ -1,0 +1,127 @@
+package main
+
+import (
+	"flag"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+var update = flag.Bool("update", false, "write what the commands print now as what is expected")
+
+// TestConsole plays what is in testdata/cli: commands that are wrong, with the
+// hints that they are answered with, and configurations that are checked.
+func TestConsole(t *testing.T) {
+	t.Parallel()
+	files, _ := filepath.Glob("testdata/cli/*.txt")
+	if len(files) == 0 {
+		t.Fatal("nothing in testdata/cli")
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			want, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := console(t, filepath.Dir(file), string(want))
+			if *update {
+				err = os.WriteFile(file, []byte(got), 0o644)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !*update && got != string(want) {
+				t.Errorf("%s (-update writes it):\ngot:\n%s\nwant:\n%s", file, got, want)
+			}
+		})
+	}
+}
+
+// TestWatch holds what `watch` prints, and where.
+func TestWatch(t *testing.T) {
+	t.Parallel()
+	legacy := newAPI(t)
+	legacy.set("/api/orders", orders("open"))
+	r := serveBinary(t, legacy.URL, "")
+	changes := start(t, ".", "watch", r.address+"/api/orders") // a person leaves the http:// out
+	whole := start(t, ".", "watch", "--whole", "-H", "Authorization: Bearer xyz", "http://"+r.address+"/api/orders")
+	changes.errors.wait(t, `^\d\d:\d\d:\d\d\.\d{3} document, \d+ bytes\n`)
+	changes.out.wait(t, `^`+regexp.QuoteMeta(orders("open"))+`\n$`)
+	whole.out.wait(t, `^`+regexp.QuoteMeta(orders("open"))+`\n$`)
+	if !legacy.wasSent("Authorization", "Bearer xyz") {
+		t.Error("the header that -H gives did not reach the upstream")
+	}
+
+	legacy.set("/api/orders", orders("sent"))
+	changes.out.wait(t, `\n\[\{"op":"replace","path":"/0/state","value":"sent"\}\]\n$`)
+	changes.errors.wait(t, `patch, \d+ bytes for a document of \d+\n`)
+	whole.out.wait(t, `\n`+regexp.QuoteMeta(orders("sent"))+`\n$`)
+
+	legacy.set("/api/orders", `[{"id":1,`)
+	changes.errors.wait(t, `stale: body_invalid: `)
+	for _, p := range []*process{changes, whole} {
+		p.signal(syscall.SIGINT)
+		if code := p.code(); code != 0 {
+			t.Errorf("exit code %d", code)
+		}
+	}
+}
+
+// TestWatchRefused holds what `watch` says of a URL that is not pushed.
+func TestWatchRefused(t *testing.T) {
+	t.Parallel()
+	r := serveBinary(t, newAPI(t).URL, "")
+	p := start(t, ".", "watch", r.address+"/api/typo")
+	if code := p.code(); code != 1 {
+		t.Errorf("exit code %d", code)
+	}
+	p.errors.wait(t, `/api/typo: the server answered 404 Not Found, want 101`)
+}
+
+// TestDemo holds that two demos run beside each other, on whatever port is
+// free, and show what they say they show.
+func TestDemo(t *testing.T) {
+	t.Parallel()
+	var addresses []string
+	for range 2 {
+		p := start(t, t.TempDir(), "demo")
+		address := p.out.wait(t, `Open +http://(localhost:\d+)/\n`)[1]
+		addresses = append(addresses, address)
+		res, err := http.Get("http://" + address + "/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		page, err := io.ReadAll(res.Body)
+		res.Body.Close()
+		if err != nil || res.StatusCode != 200 || !strings.Contains(string(page), "new WebSocket(") {
+			t.Errorf("the page: %d, %v, %d bytes", res.StatusCode, err, len(page))
+		}
+		url := p.out.wait(t, `pollbridge watch (http://\S+)\n`)[1]
+		w := start(t, ".", "watch", url)
+		w.errors.wait(t, `document, \d{5,} bytes\n(?s:.*)patch, \d+ bytes`)
+		defer func() {
+			p.signal(syscall.SIGINT)
+			if code := p.code(); code != 0 {
+				t.Errorf("exit code %d", code)
+			}
+			w.errors.wait(t, "stale: disconnected: ")
+		}()
+	}
+	if addresses[0] == addresses[1] {
+		t.Errorf("both demos are at %s", addresses[0])
+	}
+}
+
+// TestCompletion holds that shells can complete commands.
+func TestCompletion(t *testing.T) {
+	t.Parallel()
+	out, err := command(t, ".", "__complete", "ser").Output()
+	if err != nil || !strings.HasPrefix(string(out), "serve\tRun the proxy\n") {
+		t.Errorf("got %q, %v", out, err)
+	}
+}
