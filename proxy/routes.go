@@ -16,6 +16,10 @@ import (
 type endpoint struct {
 	config config.Endpoint
 	rule   *poller.Rule
+
+	// Of a rule with authorize: how to ask whether a client may see the
+	// document, and how to poll for that client alone. Nil: without.
+	probe, alone *poller.Rule
 }
 
 // ServeHTTP makes an endpoint something that a ServeMux can find. It is never
@@ -37,7 +41,7 @@ func newRoutes(cfg *config.Config) (*routes, error) {
 		if err != nil {
 			return nil, fmt.Errorf("endpoint %s: %w", e.Path, err)
 		}
-		ep := &endpoint{config: e, rule: newRule(e, differ)}
+		ep := newEndpoint(e, differ)
 		rt.mux.Handle(e.Path, ep)
 		for _, pattern := range e.RefreshOn {
 			rt.refreshOn = append(rt.refreshOn, newRefreshOn(pattern, ep))
@@ -56,6 +60,18 @@ func newRoutes(cfg *config.Config) (*routes, error) {
 	return rt, nil
 }
 
+func newEndpoint(e config.Endpoint, differ *diff.Differ) *endpoint {
+	ep := &endpoint{config: e, rule: newRule(e, differ)}
+	if e.Authorize == "false" || e.Authorize == "" {
+		return ep
+	}
+	ep.rule.Shared, ep.rule.Proved = true, e.Authorize == "same"
+	ep.probe, ep.alone = asClient(ep.rule, "probe"), asClient(ep.rule, "alone")
+	ep.probe.Interval, ep.probe.MaxInterval = e.Reauthorize, 0
+	ep.probe.Probe = e.Authorize == "true"
+	return ep
+}
+
 func newRule(e config.Endpoint, differ *diff.Differ) *poller.Rule {
 	header := make(http.Header)
 	for name, value := range e.Headers {
@@ -64,7 +80,23 @@ func newRule(e config.Endpoint, differ *diff.Differ) *poller.Rule {
 	return &poller.Rule{
 		Name: e.Path, Interval: e.Interval, MaxInterval: e.MaxInterval, Timeout: e.Timeout, Linger: e.Linger,
 		Vary: e.Vary, Header: header, Differ: differ, Format: poller.Format(e.Format), MaxBody: e.MaxBody,
+		ConfirmShrink: e.ConfirmShrink,
 	}
+}
+
+// asClient returns the rule by which a client's own answer is polled: with its
+// headers and none of the operator's, which might open what is shut to it.
+func asClient(rule *poller.Rule, purpose string) *poller.Rule {
+	own := *rule
+	own.Name += " " + purpose
+	own.Shared, own.Proved = false, false
+	own.Header = make(http.Header)
+	for _, name := range []string{"Accept", "Accept-Language", "Host", "User-Agent"} {
+		if v := rule.Header[name]; len(v) > 0 && !slices.Contains(rule.Vary, name) {
+			own.Header[name] = v
+		}
+	}
+	return &own
 }
 
 // resolve finds the rule that matches a request target (path and query), and
@@ -73,7 +105,7 @@ func newRule(e config.Endpoint, differ *diff.Differ) *poller.Rule {
 func (rt *routes) resolve(target string) (*endpoint, string, bool) {
 	path, query, _ := strings.Cut(target, "?")
 	path, ok := canonicalPath(path)
-	if !ok || len(target) > maxTarget {
+	if !ok {
 		return nil, "", false
 	}
 	decoded, err := url.PathUnescape(path)
@@ -88,16 +120,17 @@ func (rt *routes) resolve(target string) (*endpoint, string, bool) {
 	if query = canonicalQuery(query, e.config.DropQuery); query != "" {
 		path += "?" + query
 	}
-	return e, path, true
+	return e, path, len(path) <= maxTarget
 }
 
-// maxTarget bounds the URLs that are watched, in bytes.
+// maxTarget bounds the URLs that are watched, in bytes as they are known.
 const maxTarget = 8 << 10
 
 // canonicalPath spells a path in one way (RFC 3986, section 6.2.2): what needs
 // no escape has none, what needs one has it in upper case. It refuses what is
 // ambiguous: empty and dot segments, encoded slashes, backslashes, control
-// characters.
+// characters. A segment counts without its parameters, because some servers
+// cut off what follows a semicolon and then find "..".
 func canonicalPath(path string) (string, bool) {
 	if !strings.HasPrefix(path, "/") {
 		return "", false
@@ -123,7 +156,8 @@ func canonicalPath(path string) (string, bool) {
 	}
 	segments := strings.Split(string(b[1:]), "/")
 	for i, s := range segments {
-		if s == "." || s == ".." || s == "" && i < len(segments)-1 {
+		name, _, _ := strings.Cut(strings.ReplaceAll(s, "%3B", ";"), ";")
+		if name == "." || name == ".." || name == "" && (s != "" || i < len(segments)-1) {
 			return "", false
 		}
 	}
