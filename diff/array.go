@@ -16,6 +16,7 @@ type item struct {
 // arrays is the working memory for arrays.
 type arrays struct {
 	items  []item // stack
+	mid    int    // of the array at hand
 	spans  []span
 	links  []int32
 	moves  moves

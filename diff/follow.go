@@ -86,8 +86,9 @@ type level struct {
 	misses int    // array: elements since the last that was found in old
 }
 
-// small is the size, in bytes, of containers that are not worth a guide.
-const small = 512
+// small is the size, in bytes, of containers that are not worth a guide: to
+// read them whole costs less than to look for what has not changed.
+const small = 1024
 
 // descend reads the container at p along node k of old, of which the first
 // same bytes are alike and not all.

@@ -20,7 +20,8 @@ func (s *patcher) pairByIdentity(a value, base, mid int, r *rule) {
 		s.pairByHash(base, mid, false)
 		return
 	}
-	if s.pairInOrder(base, mid) {
+	s.arrays.mid = mid
+	if s.pairByLead(base, mid) {
 		return
 	}
 	f := &s.arrays.finder
@@ -42,37 +43,61 @@ func (s *patcher) pairByIdentity(a value, base, mid int, r *rule) {
 	s.pairByHash(base, mid, false)
 }
 
-// pairInOrder pairs the elements of old and new in their order, where the
-// first member of each is a scalar that says so and is different in all.
-func (s *patcher) pairInOrder(base, mid int) bool {
-	n := mid - base
-	if len(s.sides)-mid != n {
-		return false
+// pairByLead pairs the elements of old and new by one of their first members,
+// where that is a text, the same in half of them, and different in all of old
+// and all of new. That is what most feeds look like, and quickly found.
+func (s *patcher) pairByLead(base, mid int) bool {
+	for skip := range 3 {
+		if s.leads(base, mid, skip) && s.leads(mid, len(s.sides), skip) && 2*s.wouldPair(base, mid) >= min(mid-base, len(s.sides)-mid) {
+			s.pairByHash(base, mid, false)
+			return true
+		}
 	}
-	s.table.reset(n)
-	for i := base; i < mid; i++ {
-		o, e := &s.sides[i], &s.sides[i+n]
-		if o.mate != alone || e.mate != alone || o.node < 0 || e.node < 0 {
+	return false
+}
+
+// leads hashes the member after the first skip ones of the sides [i, j). It
+// reports whether all have it under one name and different.
+func (s *patcher) leads(i, j, skip int) bool {
+	var name []byte
+	s.table.reset(j - i)
+	for ; i < j; i++ {
+		e := &s.sides[i]
+		if e.mate != alone {
+			continue
+		}
+		doc := s.docOf(i, s.arrays.mid)
+		if e.node < 0 || doc.raw[e.start] != '{' {
 			return false
 		}
-		oc, nc := s.old.cursor(o.value), s.new.cursor(e.value)
-		om, ok := oc.next()
-		nm, ok2 := nc.next()
-		if !ok || !ok2 || om.node >= 0 || om.key0 == 0 || nm.key0 == 0 || !bytes.Equal(s.old.name(&om), s.new.name(&nm)) ||
-			!bytes.Equal(s.old.bytes(om.value), s.new.bytes(nm.value)) {
+		c := doc.cursor(e.value)
+		m, ok := c.next()
+		for n := 0; n < skip && ok; n++ {
+			m, ok = c.next()
+		}
+		if !ok || m.node >= 0 || doc.raw[m.start] != '"' || name != nil && !bytes.Equal(name, doc.name(&m)) {
 			return false
 		}
-		h := sketch(s.old.bytes(om.value))
-		at := s.table.probe(h, h)
+		name = doc.name(&m)
+		e.hash = sketch(doc.bytes(m.value)) | 1
+		at := s.table.probe(e.hash, e.hash)
 		if s.table.slots[at].item != 0 {
 			return false
 		}
-		s.table.slots[at] = slot{h, 1}
-	}
-	for i := base; i < mid; i++ {
-		s.pair(i, i+n)
+		s.table.slots[at] = slot{e.hash, int32(i + 1)}
 	}
 	return true
+}
+
+// wouldPair counts the elements of old whose hash the table, which holds those
+// of new, knows.
+func (s *patcher) wouldPair(base, mid int) (n int) {
+	for i := base; i < mid; i++ {
+		if e := &s.sides[i]; e.mate == alone && s.table.slots[s.table.probe(e.hash, e.hash)].item != 0 {
+			n++
+		}
+	}
+	return n
 }
 
 func (s *patcher) docOf(i, mid int) *Document {

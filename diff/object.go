@@ -13,7 +13,7 @@ func (doc *Document) name(m *member) []byte { return doc.raw[m.key0:m.key1] }
 func (s *patcher) object(a, b value, r *rule) bool {
 	oc, nc := s.old.cursor(a), s.new.cursor(b)
 	if b.end-b.start <= small && a.end-a.start <= small {
-		return s.members(oc, nc, r)
+		return s.members(oc, nc, r, b)
 	}
 	mark, changed, distinct := len(s.out), s.changed, false
 	for alike := 2; ; {
@@ -34,7 +34,7 @@ func (s *patcher) object(a, b value, r *rule) bool {
 				s.out, s.changed = s.out[:mark], changed
 				o0, n0 = s.old.cursor(a), s.new.cursor(b)
 			}
-			return s.members(o0, n0, r)
+			return s.members(o0, n0, r, b)
 		}
 		if s.equal(om.value, nm.value) {
 			alike++
@@ -43,7 +43,7 @@ func (s *patcher) object(a, b value, r *rule) bool {
 		alike = 0
 		if !distinct {
 			if !s.distinct(s.new, b) {
-				return s.members(s.old.cursor(a), s.new.cursor(b), r)
+				return s.members(s.old.cursor(a), s.new.cursor(b), r, b)
 			}
 			distinct = true // and old's names too, as long as they are the same
 		}
@@ -54,15 +54,12 @@ func (s *patcher) object(a, b value, r *rule) bool {
 			return false
 		}
 		s.out, s.changed = s.out[:mark], changed
-		return s.members(s.old.cursor(a), s.new.cursor(b), r)
+		return s.members(s.old.cursor(a), s.new.cursor(b), r, b)
 	}
 }
 
 // memberValue compares the values of two members of one name.
 func (s *patcher) memberValue(om, nm *member, r *rule) bool {
-	if om.node < 0 && nm.node < 0 && equalScalars(s.old.bytes(om.value), s.new.bytes(nm.value)) {
-		return true
-	}
 	name := s.new.name(nm)
 	mark := s.enter(name)
 	ok := s.value(om.value, nm.value, r.member(name))
@@ -72,10 +69,37 @@ func (s *patcher) memberValue(om, nm *member, r *rule) bool {
 
 // members compares what is left of two objects, in whatever order the members
 // come. Of members of one name the last counts, as for JSON.parse.
-func (s *patcher) members(oc, nc cursor, r *rule) bool {
+func (s *patcher) members(oc, nc cursor, r *rule, b value) bool {
 	base, mid := s.pairMembers(oc, nc)
+	ok := !s.hopeless(mid, b) && s.writeMembers(base, mid, r)
+	s.sides = s.sides[:base]
+	return ok
+}
+
+// hopeless reports whether so many scalars differ between two paired objects
+// that to replace b is shorter, whatever their values. It marks those that do
+// not differ as dead.
+func (s *patcher) hopeless(mid int, b value) bool {
+	most := (s.limit - len(s.out)) / s.replaceLen()
+	for i := mid; i < len(s.sides); i++ {
+		n := &s.sides[i]
+		if n.mate < 0 {
+			continue
+		}
+		if o := &s.sides[n.mate]; o.node < 0 && n.node < 0 {
+			if equalScalars(s.old.bytes(o.value), s.new.bytes(n.value)) {
+				n.mate, o.mate = dead, dead
+			} else if most--; most < 0 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// writeMembers writes the operations for paired members.
+func (s *patcher) writeMembers(base, mid int, r *rule) bool {
 	end := len(s.sides)
-	defer func() { s.sides = s.sides[:base] }()
 	for i := base; i < mid; i++ {
 		if o := &s.sides[i]; o.mate == alone {
 			name := s.old.name(&o.member)
