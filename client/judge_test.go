@@ -119,7 +119,7 @@ func hasLeadingZero(pointer string) bool {
 func TestJudge(t *testing.T) {
 	r := rand.New(rand.NewPCG(6902, 7396))
 	applied := 0
-	const rounds = 10_000
+	const rounds = 4_000
 	for range rounds {
 		doc := randomValue(r, 3)
 		if judge(t, []byte(doc), []byte(randomPatch(r, decode(t, []byte(doc))))) {
@@ -212,7 +212,7 @@ func FuzzApply(f *testing.F) {
 // TestMergeJudge does the same for merge patches.
 func TestMergeJudge(t *testing.T) {
 	r := rand.New(rand.NewPCG(7396, 6902))
-	for range 5_000 {
+	for range 2_000 {
 		doc, patch := objectAround(randomValue(r, 3)), objectAround(randomValue(r, 3))
 		got, err := ApplyMerge([]byte(doc), []byte(patch))
 		if err != nil {

@@ -60,7 +60,10 @@ func (n *node) open() *tree {
 // split cuts the text of an array or object, known to be valid, into its
 // children. What they contain is stepped over, not read.
 func split(text []byte, spans []span) *tree {
-	t := &tree{}
+	t := &tree{nodes: make([]node, 0, 8)}
+	if text[0] == '{' {
+		t.names = make([]name, 0, 8)
+	}
 	s := scanner{text: text, pos: 1}
 	next := 1 // the span of the next child that has one
 	for {

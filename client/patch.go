@@ -268,12 +268,15 @@ func (d *document) copy(from, path []string) error {
 	}
 	v := node{text: n.text, spans: n.spans}
 	if !n.unchanged() {
-		if v, err = scan(n.write(nil)); err != nil {
-			return err
-		}
+		v.text = n.write(nil)
 	}
 	if d.copied += len(v.text); d.copied > maxCopied {
 		return fmt.Errorf("the patch copies more than %d bytes", maxCopied)
+	}
+	if !n.unchanged() {
+		if v, err = scan(v.text); err != nil {
+			return err
+		}
 	}
 	return d.add(path, v)
 }

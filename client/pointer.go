@@ -21,12 +21,31 @@ func parsePointer(p string) ([]string, error) {
 		if strings.IndexByte(t, '~') < 0 {
 			continue
 		}
-		if bad := strings.NewReplacer("~0", "", "~1", "").Replace(t); strings.IndexByte(bad, '~') >= 0 {
-			return nil, fmt.Errorf(`%q has a "~" that neither 0 nor 1 follows`, t)
+		var err error
+		if tokens[i], err = unescape(t); err != nil {
+			return nil, err
 		}
-		tokens[i] = strings.NewReplacer("~1", "/", "~0", "~").Replace(t)
 	}
 	return tokens, nil
+}
+
+func unescape(token string) (string, error) {
+	b := make([]byte, 0, len(token))
+	for i := 0; i < len(token); i++ {
+		c := token[i]
+		if c == '~' {
+			i++
+			switch {
+			case i < len(token) && token[i] == '0':
+			case i < len(token) && token[i] == '1':
+				c = '/'
+			default:
+				return "", fmt.Errorf(`%q has a "~" that neither 0 nor 1 follows`, token)
+			}
+		}
+		b = append(b, c)
+	}
+	return string(b), nil
 }
 
 // child returns the member or element that token names.

@@ -150,10 +150,12 @@ var plain = func() (t [256]bool) {
 }()
 
 func (s *scanner) string() error {
-	for s.pos++; ; {
-		for s.pos < len(s.text) && plain[s.text[s.pos]] {
-			s.pos++
+	text, i := s.text, s.pos+1
+	for {
+		for i < len(text) && plain[text[i]] {
+			i++
 		}
+		s.pos = i
 		switch s.peek() {
 		case '"':
 			s.pos++
@@ -162,6 +164,7 @@ func (s *scanner) string() error {
 			if err := s.escape(); err != nil {
 				return err
 			}
+			i = s.pos
 		default:
 			return s.unexpected("the rest of a string")
 		}
@@ -213,12 +216,14 @@ func (s *scanner) number() error {
 }
 
 func (s *scanner) digits() error {
-	if !isDigit(s.peek()) {
+	text, i := s.text, s.pos
+	for i < len(text) && isDigit(text[i]) {
+		i++
+	}
+	if i == s.pos {
 		return s.unexpected("a digit")
 	}
-	for isDigit(s.peek()) {
-		s.pos++
-	}
+	s.pos = i
 	return nil
 }
 
