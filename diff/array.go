@@ -31,6 +31,9 @@ type arrays struct {
 // Of s.sides, [base, mid) are the elements of old that are not alike, and
 // those from mid on are the elements of new.
 func (s *patcher) array(a, b value, r *rule) bool {
+	if s.old.nodes[a.node].len() == 1 && s.new.nodes[b.node].len() == 1 {
+		return s.onlyElement(a, b, r)
+	}
 	base, first := len(s.sides), len(s.arrays.items)
 	var mid int
 	if s.old.nodes[a.node].allNodes() && s.new.nodes[b.node].allNodes() {
@@ -39,8 +42,7 @@ func (s *patcher) array(a, b value, r *rule) bool {
 		mid = s.alignElements(a, b)
 	}
 	if mid > base && mid < len(s.sides) {
-		s.pairAlike(base, mid)
-		s.pairByIdentity(a, base, mid, r)
+		s.pairLeft(a, base, mid, r)
 		s.addPairs(mid, first)
 	}
 	moves := s.arrays.moves.choose(s.arrays.items[first:])
@@ -53,6 +55,17 @@ func (s *patcher) array(a, b value, r *rule) bool {
 		s.quiet -= quiet
 	}
 	s.sides, s.arrays.items = s.sides[:base], s.arrays.items[:first]
+	return ok
+}
+
+// onlyElement compares arrays of one element each.
+func (s *patcher) onlyElement(a, b value, r *rule) bool {
+	oc, nc := s.old.cursor(a), s.new.cursor(b)
+	o, _ := oc.next()
+	n, _ := nc.next()
+	mark := s.enterIndex(0)
+	ok := s.value(o.value, n.value, r.element(0))
+	s.path = s.path[:mark]
 	return ok
 }
 

@@ -2,7 +2,6 @@ package diff
 
 import (
 	"bytes"
-	"hash/maphash"
 	"slices"
 )
 
@@ -67,11 +66,7 @@ func (s *patcher) collectAll(c cursor, doc *Document) {
 			return
 		}
 		e := side{member: m, ord: int32(ord), mate: alone}
-		if text := doc.bytes(m.value); m.node < 0 {
-			e.hash = hashScalar(text)
-		} else {
-			e.hash = maphash.Bytes(seed, text)
-		}
+		e.hash = hashValue(doc, m.value)
 		s.sides = append(s.sides, e)
 	}
 }
@@ -129,11 +124,7 @@ func (s *patcher) alikeOld(i, j int) bool {
 func (s *patcher) pairAlike(base, mid int) {
 	for i := base; i < len(s.sides); i++ {
 		if e := &s.sides[i]; e.hash == 0 {
-			doc := s.old
-			if i >= mid {
-				doc = s.new
-			}
-			e.hash = maphash.Bytes(seed, doc.bytes(e.value))
+			e.hash = hashValue(s.docOf(i, mid), e.value)
 		}
 	}
 	s.pairByHash(base, mid, true)

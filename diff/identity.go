@@ -2,16 +2,18 @@ package diff
 
 import (
 	"bytes"
-	"slices"
+	"hash/maphash"
 )
 
 // Identity: which element of an old array is which of the new one, although it
 // changed. The options may say; else it is found.
 
-// pairByIdentity pairs what is left of two arrays by the identity that the
-// rule gives, or by one that is found.
-func (s *patcher) pairByIdentity(a value, base, mid int, r *rule) {
+// pairLeft pairs what is left of two arrays, as far as elements are the same
+// or have the same identity: the one that the rule gives, or one that is found.
+func (s *patcher) pairLeft(a value, base, mid int, r *rule) {
+	s.arrays.mid = mid
 	if r != nil && r.keys != nil {
+		s.pairAlike(base, mid)
 		for i := base; i < len(s.sides); i++ {
 			if e := &s.sides[i]; e.mate == alone {
 				e.hash = identity(s.docOf(i, mid), e.value, r.keys)
@@ -20,10 +22,11 @@ func (s *patcher) pairByIdentity(a value, base, mid int, r *rule) {
 		s.pairByHash(base, mid, false)
 		return
 	}
-	s.arrays.mid = mid
 	if s.pairByLead(base, mid) {
-		return
+		return // distinct: what is alike has the same lead
 	}
+	s.clearHashes(base)
+	s.pairAlike(base, mid)
 	f := &s.arrays.finder
 	if !f.collect(s, a, base, mid) {
 		return
@@ -32,9 +35,7 @@ func (s *patcher) pairByIdentity(a value, base, mid int, r *rule) {
 	if best < 0 {
 		return
 	}
-	for i := range s.sides[base:] {
-		s.sides[base+i].hash = 0
-	}
+	s.clearHashes(base)
 	for row, i := range f.rows {
 		if i >= 0 {
 			s.sides[i].hash = f.cell(row, best)
@@ -43,11 +44,17 @@ func (s *patcher) pairByIdentity(a value, base, mid int, r *rule) {
 	s.pairByHash(base, mid, false)
 }
 
+func (s *patcher) clearHashes(base int) {
+	for i := range s.sides[base:] {
+		s.sides[base+i].hash = 0
+	}
+}
+
 // pairByLead pairs the elements of old and new by one of their first members,
 // where that is a text, the same in half of them, and different in all of old
 // and all of new. That is what most feeds look like, and quickly found.
 func (s *patcher) pairByLead(base, mid int) bool {
-	for skip := range 3 {
+	for skip := range maxLead {
 		if s.leads(base, mid, skip) && s.leads(mid, len(s.sides), skip) && 2*s.wouldPair(base, mid) >= min(mid-base, len(s.sides)-mid) {
 			s.pairByHash(base, mid, false)
 			return true
@@ -55,6 +62,9 @@ func (s *patcher) pairByLead(base, mid int) bool {
 	}
 	return false
 }
+
+// maxLead is how many members are tried.
+const maxLead = 6
 
 // leads hashes the member after the first skip ones of the sides [i, j). It
 // reports whether all have it under one name and different.
@@ -127,7 +137,7 @@ func identity(doc *Document, v value, keys [][]string) uint64 {
 // hashValue hashes a scalar by value, and anything else as written.
 func hashValue(doc *Document, v value) uint64 {
 	if v.node >= 0 {
-		return hashString(doc.bytes(v))
+		return maphash.Bytes(seed, doc.bytes(v))
 	}
 	return hashScalar(doc.bytes(v))
 }
@@ -360,5 +370,3 @@ func (f *finder) score(t *table, c int) (score int) {
 	}
 	return score
 }
-
-var _ = slices.Sort[[]int]

@@ -103,8 +103,8 @@ func (s *patcher) value(a, b value, r *rule) bool {
 // dearer reports whether n bytes of operations are more than replacing b.
 func (s *patcher) dearer(n int, b value) bool {
 	size := b.end - b.start
-	if n -= s.replaceLen() + 1; n < 0 || n < size/4 {
-		return false // unless three quarters are white space
+	if n -= s.replaceLen() + 1; n < size/2 {
+		return false // unless more than half of b is white space
 	}
 	return compactWithin(s.new.bytes(b), s.new.space, n)
 }

@@ -152,7 +152,7 @@ func (s *patcher) pairMembers(oc, nc cursor) (base, mid int) {
 	base = len(s.sides)
 	s.collectMembers(oc)
 	mid = len(s.sides)
-	s.collectMembers(nc)
+	s.collectAlong(nc, base)
 	if s.inStep(base, mid) {
 		for i := base; i < mid; i++ {
 			s.pair(i, i+mid-base)
@@ -236,6 +236,38 @@ func (s *patcher) sideName(i, mid int) []byte {
 
 func (s *patcher) collectMembers(c cursor) {
 	for {
+		m, ok := c.next()
+		if !ok {
+			return
+		}
+		s.sides = append(s.sides, side{member: m, mate: alone})
+	}
+}
+
+// collectAlong is collectMembers for new, along the members of old from base
+// on: a member that is written as its counterpart is not read.
+func (s *patcher) collectAlong(c cursor, base int) {
+	old, mid := s.old.raw, len(s.sides)
+	for i := base; ; i++ {
+		if i < mid {
+			o := s.sides[i].member
+			from := o.key0
+			if i > base {
+				from = s.sides[i-1].end
+			} else {
+				from--
+				c.pos = skipSpace(c.raw, c.pos)
+			}
+			if n := c.pos + o.end - from; o.node < 0 && n < len(c.raw) && !numeric[c.raw[n]] &&
+				string(c.raw[c.pos:n]) == string(old[from:o.end]) {
+				by := c.pos - from
+				o.start, o.end, o.key0, o.key1 = o.start+by, o.end+by, o.key0+by, o.key1+by
+				c.pos = n
+				c.ord++
+				s.sides = append(s.sides, side{member: o, mate: alone})
+				continue
+			}
+		}
 		m, ok := c.next()
 		if !ok {
 			return
