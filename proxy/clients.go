@@ -64,13 +64,21 @@ func (p *Proxy) remote(r *http.Request) client {
 	}
 	hops := strings.Split(strings.Join(r.Header["X-Forwarded-For"], ","), ",")
 	for i := len(hops) - 1; i >= 0 && p.trusts(addr.Unmap()); i-- {
-		hop, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
+		hop, err := parseHop(strings.TrimSpace(hops[i]))
 		if err != nil {
 			break
 		}
 		addr = hop
 	}
 	return client(addr.Unmap().WithZone(""))
+}
+
+// parseHop reads an address as proxies write it: some with the port.
+func parseHop(text string) (netip.Addr, error) {
+	if withPort, err := netip.ParseAddrPort(text); err == nil {
+		return withPort.Addr(), nil
+	}
+	return netip.ParseAddr(strings.Trim(text, "[]"))
 }
 
 func (p *Proxy) trusts(a netip.Addr) bool {
