@@ -71,7 +71,7 @@ func (s *patcher) onlyElement(a, b value, r *rule) bool {
 
 // judge decides, before operations are written that add, remove or move
 // elements, whether they count. They do not where the arrays say the same,
-// element by element; without options there is then nothing to write.
+// element by element; where nothing is ignored there is then nothing to write.
 func (s *patcher) judge(a, b value, r *rule, base int, moves bool) (quiet int, done bool) {
 	if s.changed || s.quiet > 0 {
 		return 0, false
@@ -80,7 +80,7 @@ func (s *patcher) judge(a, b value, r *rule, base int, moves bool) (quiet int, d
 		return 0, false
 	}
 	if r.ignored() || r != nil && len(r.members) == 0 && r.any.ignored() || s.same(a, b, r) {
-		return 1, !s.rules
+		return 1, !s.ignores
 	}
 	s.changed = true
 	return 0, false

@@ -3,7 +3,6 @@ package diff
 import (
 	"bytes"
 	"math/rand/v2"
-	"strings"
 )
 
 // A generator makes small JSON texts over a tiny alphabet, so that equal
@@ -154,15 +153,4 @@ func (g generator) damage(text []byte) []byte {
 	}
 	b[i] = bytes[g.IntN(len(bytes))]
 	return b
-}
-
-// long returns an array of n records whose texts begin alike.
-func (g generator) long(n int) *gen {
-	v := &gen{kind: '['}
-	for range n {
-		v.kids = append(v.kids, &gen{kind: '{', keys: []string{"kind", "id", "v"}, kids: []*gen{
-			{text: `"record of a long list"`}, {text: `"` + strings.Repeat("i", g.IntN(40)) + `"`}, g.value(1)}})
-		v.keys = append(v.keys, "")
-	}
-	return v
 }

@@ -17,7 +17,7 @@ type patcher struct {
 	out     []byte // operations, each behind a comma
 	path    []byte // pointer to the values at hand, as written in JSON
 	limit   int    // of len(out)
-	rules   bool   // there are options
+	ignores bool   // some changes do not count
 	changed bool   // a change that counts has been found
 	quiet   int    // > 0: no change here counts
 
@@ -50,7 +50,7 @@ func (s *patcher) patch(r *rule, old, new *Document, runs []run) (patch []byte, 
 func (s *patcher) begin(r *rule, old, new *Document, runs []run) (end func()) {
 	s.old, s.new, s.runs, s.runAt = old, new, runs, 0
 	s.out, s.path, s.sides, s.limit = s.out[:0], s.path[:0], s.sides[:0], len(new.raw)
-	s.rules, s.changed, s.quiet = r != nil, false, 0
+	s.ignores, s.changed, s.quiet = r != nil && r.ignores, false, 0
 	return func() { s.old, s.new, s.runs = nil, nil, nil }
 }
 
@@ -93,7 +93,7 @@ func (s *patcher) value(a, b value, r *rule) bool {
 	if !ok {
 		s.settle(a, b, r)
 	}
-	if !ok || s.dearer(len(s.out)-mark, b) {
+	if !ok || len(s.path) > 0 && s.dearer(len(s.out)-mark, b) {
 		s.out = s.out[:mark]
 		return s.writeReplace(b)
 	}

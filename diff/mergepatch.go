@@ -41,9 +41,11 @@ func (s *patcher) merge(a, b value) bool {
 		if mate == dead || i < mid && !gone {
 			continue
 		}
-		if !gone && mate >= 0 && s.same(s.sides[mate].value, m.value, nil) {
+		both := mate >= 0 && s.objects(s.sides[mate].value, m.value)
+		if mate >= 0 && (both && s.equal(s.sides[mate].value, m.value) || !both && s.same(s.sides[mate].value, m.value, nil)) {
 			continue
 		}
+		mark := len(s.out)
 		if len(s.out) > first {
 			s.out = append(s.out, ',')
 		}
@@ -51,9 +53,13 @@ func (s *patcher) merge(a, b value) bool {
 		switch {
 		case gone:
 			s.out = append(s.out, "null"...)
-		case mate >= 0 && s.objects(s.sides[mate].value, m.value):
+		case both:
+			value := len(s.out)
 			if !s.merge(s.sides[mate].value, m.value) {
 				return false
+			}
+			if len(s.out) == value+len("{}") {
+				s.out = s.out[:mark] // the same, written otherwise
 			}
 		case s.holdsNull(m.value):
 			return false

@@ -15,6 +15,7 @@ type rule struct {
 	keys    [][]string // identity of elements: paths into the element
 	members map[string]*rule
 	any     *rule // for members and elements not in members
+	ignores bool  // of the root: some rule ignores
 }
 
 // A pattern is a pointer of the options, split, and what it is for.
@@ -45,7 +46,11 @@ func newRules(o Options) (*rule, error) {
 		ps = append(ps, pattern{t, keys})
 	}
 	slices.SortFunc(ps, func(a, b pattern) int { return slices.Compare(a.tokens, b.tokens) })
-	return foldRules(ps), nil
+	r := foldRules(ps)
+	if r != nil {
+		r.ignores = len(o.Ignore) > 0
+	}
+	return r, nil
 }
 
 // identityPaths splits what identifies the elements of the array at p.

@@ -24,7 +24,7 @@ func (s *patcher) sameElements(a, b value, r *rule) bool {
 		if s.passAlike(&oc, &nc) {
 			return true
 		}
-		i := nc.ord
+		i := max(oc.ord, nc.ord)
 		om, ok := oc.next()
 		nm, ok2 := nc.next()
 		switch {

@@ -170,7 +170,8 @@ func (n *number) readExponent(e []byte) {
 
 func equalNumbers(a, b []byte) bool {
 	if isInteger(a) && isInteger(b) {
-		return a[len(a)-1] == '0' && b[len(b)-1] == '0' && len(a)+len(b) == 3 // 0 and -0
+		x, y := string(a), string(b) // they differ
+		return x == "0" && y == "-0" || x == "-0" && y == "0"
 	}
 	m, n := parseNumber(a), parseNumber(b)
 	if m.negative != n.negative || !equalDigits(m.digits, n.digits) {
