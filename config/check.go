@@ -69,13 +69,16 @@ func (d *decoder) beside(c conflict, earlier int, at place) string {
 }
 
 // checkHeaders refuses a header that is both set for everybody and to tell users apart: everybody
-// would be shown what the one set value may see.
+// would be shown what the one set value may see. With authorize the upstream is asked who may.
 func (d *decoder) checkHeaders(e *Endpoint, key string) {
+	if e.Authorize != "false" {
+		return
+	}
 	for _, vary := range e.Vary {
 		name, _, _ := strings.Cut(vary, ":")
 		if _, set := e.Headers[name]; set {
 			d.refuse(d.seen[join(key+".headers", name)], "a header that vary names too, by default or in the file",
-				"a header that is not in vary; a rule that sends one "+name+" for all users leaves it out there")
+				"a header that is not in vary; a rule that sends one "+name+" for all users leaves it out there, or has authorize: true")
 		}
 	}
 }

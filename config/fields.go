@@ -12,9 +12,6 @@ var notYet = map[string]string{
 	"compression":              "false",
 	"max_connection_age":       "0s",
 	"log.access":               "false",
-	"endpoints.authorize":      "false",
-	"endpoints.reauthorize":    "5m",
-	"endpoints.confirm_shrink": "0",
 }
 
 // A field is one key of a mapping. All the keys that there are stand below.

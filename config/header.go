@@ -10,11 +10,11 @@ import (
 
 // reserved are the request headers that a rule can neither set nor tell users apart by: those that
 // belong to one connection (RFC 9110, section 7.6.1), and those by which the proxy itself
-// asks for a whole, unencoded or gzipped, body that has changed.
+// asks for a whole, unencoded or gzipped, body that has changed. Host may be set, for upstreams that serve several.
 var reserved = []string{
 	"Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "Proxy-Connection",
 	"Te", "Trailer", "Transfer-Encoding", "Upgrade",
-	"Accept-Encoding", "Content-Length", "Expect", "Host", "Range",
+	"Accept-Encoding", "Content-Length", "Expect", "Range",
 	"If-Match", "If-Modified-Since", "If-None-Match", "If-Range", "If-Unmodified-Since",
 }
 
@@ -53,6 +53,8 @@ var varyName = kind[string]{"the name of a header, or Cookie:name for one cookie
 	switch {
 	case err != nil:
 		return "", err
+	case name == "Host":
+		return "", errors.New("a client must not choose the host; set one for all in headers")
 	case !one:
 		return name, nil
 	case name != "Cookie" || !token.MatchString(cookie):

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -34,11 +35,16 @@ const defaultAccept = "application/json, */*;q=0.8"
 type fetcher struct {
 	base   *url.URL
 	client *http.Client
+	prober *http.Client // follows no redirect: many a login page is one
 	secret [32]byte
 }
 
 func newFetcher(base *url.URL, transport http.RoundTripper) fetcher {
-	f := fetcher{base: base, client: &http.Client{Transport: transport, CheckRedirect: sameOrigin}}
+	f := fetcher{
+		base:   base,
+		client: &http.Client{Transport: transport, CheckRedirect: sameOrigin},
+		prober: &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
+	}
 	rand.Read(f.secret[:])
 	return f
 }
@@ -59,10 +65,13 @@ type validators struct{ etag, lastModified string }
 
 // An answer is a complete exchange: the body is whole.
 type answer struct {
-	status  int // 200, or 304 where the validators held
-	header  http.Header
-	body    []byte
-	started time.Time
+	status int // 200, or 304 where the validators held
+	header http.Header
+	body   []byte
+
+	// delimited says that the body's end is known from the message, not from the
+	// end of the connection: then it is whole (RFC 9112, section 8).
+	delimited bool
 }
 
 // fetch makes one exchange within the rule's time limit. The body it returns
@@ -74,14 +83,22 @@ func (f *fetcher) fetch(ctx context.Context, req Request, identity http.Header, 
 	if err != nil {
 		return nil, &Error{Code: CodeUnreachable, Message: "the request cannot be made", Cause: err}
 	}
-	a := &answer{started: time.Now()}
-	res, err := f.client.Do(out)
+	a := &answer{}
+	client := f.client
+	if req.Rule.Probe {
+		client = f.prober
+	}
+	res, err := client.Do(out)
 	if err != nil {
 		return nil, exchangeError(err, req.Rule)
 	}
 	defer res.Body.Close()
 	a.status, a.header = res.StatusCode, res.Header
+	a.delimited = res.ContentLength >= 0 || len(res.TransferEncoding) > 0 || res.ProtoMajor > 1
 	switch {
+	case req.Rule.Probe && res.StatusCode < 300:
+		io.Copy(io.Discard, io.LimitReader(res.Body, req.Rule.maxBody())) // so that the connection can be used again
+		return a, nil
 	case res.StatusCode == http.StatusOK:
 	case res.StatusCode == http.StatusNotModified && v != (validators{}):
 		return a, nil

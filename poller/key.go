@@ -33,6 +33,23 @@ type Rule struct {
 	Differ  *diff.Differ // nil: no identity keys given, nothing ignored
 	Format  Format
 	MaxBody int64 // bytes after decompression; zero: 8 MiB
+
+	// ConfirmShrink is the part of a body that may be lost from one poll to the
+	// next, from 0 to 1, before the loss is believed only when the next poll says
+	// so too. Zero: any, unless the end of the body is that of the connection.
+	ConfirmShrink float64
+
+	// Shared says that one poll serves all, whatever their Vary headers say, and
+	// that somebody else decides who is shown it. Nothing of a client's is sent.
+	Shared bool
+
+	// Proved says that who is shown it has been given the same by the upstream:
+	// then answers that are marked private may be shared.
+	Proved bool
+
+	// Probe says that only the status counts, as the answer to whether the
+	// client may see this. Bodies are not kept, and any refusal is final.
+	Probe bool
 }
 
 // Format is the form in which a rule's changes are told.
@@ -69,7 +86,7 @@ func (f *fetcher) key(req Request) key {
 	h := hmac.New(sha256.New, f.secret[:])
 	writeField(h, req.Rule.Name)
 	writeField(h, req.URL)
-	for _, name := range req.Rule.Vary {
+	for _, name := range req.Rule.telling() {
 		values := varyValues(req.Header, name)
 		writeField(h, name)
 		writeLen(h, len(values))
@@ -93,6 +110,14 @@ func writeLen(h hash.Hash, n int) {
 	h.Write(b[:])
 }
 
+// telling returns the entries of Vary that tell users apart here.
+func (r *Rule) telling() []string {
+	if r.Shared {
+		return nil
+	}
+	return r.Vary
+}
+
 // varyValues returns the values in h of one entry of Rule.Vary: those of a
 // header, or of the one cookie that "Cookie:name" names.
 func varyValues(h http.Header, entry string) []string {
@@ -112,7 +137,7 @@ func varyValues(h http.Header, entry string) []string {
 // what is polled for one of them is shared with all.
 func identity(req Request) (h http.Header, private bool) {
 	h = make(http.Header)
-	for _, entry := range req.Rule.Vary {
+	for _, entry := range req.Rule.telling() {
 		values := varyValues(req.Header, entry)
 		name, cookie, ok := strings.Cut(entry, ":")
 		for _, v := range values {

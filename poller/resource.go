@@ -30,6 +30,7 @@ type resource struct {
 	base       *Snapshot  // the last good document, shown or not
 	validators validators // of the last good answer
 	failures   int        // polls that failed in a row
+	doubted    bool       // the latest answer was not believed
 	polls      int
 
 	// mu guards the fields below. It is taken after Poller.mu, and Wake is
@@ -304,6 +305,9 @@ func (r *resource) fail(err *Error) {
 // refused do; but those of a shared poll are the operator's, so that clients
 // who have its document keep it while the operator mends them.
 func (r *resource) final(err *Error, shown bool) bool {
+	if r.req.Rule.Probe && err.Status >= 300 && err.Status < 500 && err.Status != http.StatusRequestTimeout && err.Status != http.StatusTooManyRequests {
+		return true
+	}
 	switch err.Code {
 	case CodeNotShareable, CodeUnsupportedType, CodeGone:
 		return true

@@ -14,6 +14,10 @@ import (
 
 // take takes in a good answer and reports whether it made a new document.
 func (r *resource) take(a *answer) (changed bool, err *Error) {
+	if r.req.Rule.Probe {
+		r.admit()
+		return false, nil
+	}
 	if err := guard(r.req.Rule, r.private, a.header); err != nil {
 		return false, err
 	}
@@ -21,6 +25,10 @@ func (r *resource) take(a *answer) (changed bool, err *Error) {
 	endToEnd(a.header)
 	if a.status == http.StatusNotModified {
 		r.confirm(r.base.seen.updated(a.header))
+		return false, nil
+	}
+	if r.doubts(a) {
+		r.validators = validators{}
 		return false, nil
 	}
 	r.validators = v
@@ -39,6 +47,29 @@ func (r *resource) take(a *answer) (changed bool, err *Error) {
 	r.base = next
 	r.publish(next)
 	return true, nil
+}
+
+// doubts reports whether an answer lost so much that the next one has to say
+// so too before it is believed.
+func (r *resource) doubts(a *answer) bool {
+	limit := 1 - r.req.Rule.ConfirmShrink
+	if r.req.Rule.ConfirmShrink == 0 {
+		limit = 0
+	}
+	if !a.delimited {
+		limit = 1
+	}
+	doubtful := !r.doubted && r.base != nil && float64(len(a.body)) < limit*float64(len(r.base.Body))
+	r.doubted = doubtful
+	return doubtful
+}
+
+// admit takes note that the upstream lets a client in.
+func (r *resource) admit() {
+	if r.base == nil {
+		r.base = &Snapshot{URL: r.req.URL, Version: "admitted", At: time.Now(), seen: &lastSeen{private: r.private}}
+	}
+	r.confirm(nil)
 }
 
 // read makes the next snapshot of an answer whose bytes are new; nil where it
@@ -156,7 +187,7 @@ func guard(rule *Rule, private bool, h http.Header) *Error {
 			return notShareable("the answer depends on the request header %s (Vary); name it in the rule's vary", http.CanonicalHeaderKey(name))
 		}
 	}
-	if private {
+	if private || rule.Proved {
 		return nil
 	}
 	for _, directive := range listed(h["Cache-Control"]) {
@@ -174,9 +205,14 @@ func notShareable(format, arg string) *Error {
 	return &Error{Code: CodeNotShareable, Message: fmt.Sprintf(format, arg)}
 }
 
-// varies reports whether the rule's vary lists a whole header.
+// varies reports whether the rule's vary lists a header. One cookie counts as
+// the whole of Cookie: an upstream's Vary cannot say which one it looks at, and
+// the operator has.
 func varies(rule *Rule, name string) bool {
-	return slices.ContainsFunc(rule.Vary, func(v string) bool { return strings.EqualFold(v, name) })
+	return slices.ContainsFunc(rule.Vary, func(v string) bool {
+		v, _, _ = strings.Cut(v, ":")
+		return strings.EqualFold(v, name)
+	})
 }
 
 // listed splits the values of a field that is a comma-separated list, in

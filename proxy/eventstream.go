@@ -51,7 +51,7 @@ func (p *Proxy) serveEvents(w http.ResponseWriter, r *http.Request, e *endpoint,
 	}
 	defer p.clients.remove(cl)
 	news := make(poller.Signal, 1)
-	watch, err := p.poller.Watch(poller.Request{Rule: e.rule, URL: url, Header: r.Header}, news)
+	watch, err := p.watch(e, url, r.Header, news)
 	if err != nil {
 		w.Header().Set("Retry-After", "5")
 		http.Error(w, err.Error(), http.StatusServiceUnavailable)
@@ -100,7 +100,7 @@ type stream struct {
 	w        http.ResponseWriter
 	control  *http.ResponseController
 	news     poller.Signal
-	watch    *poller.Watch
+	watch    source
 	view     view
 	throttle time.Duration
 }

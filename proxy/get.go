@@ -28,7 +28,7 @@ func (p *Proxy) serveGet(w http.ResponseWriter, r *http.Request, e *endpoint, ur
 	if !e.config.Serve || ask.has("no-store") || p.poller.Refused(req) || p.passForTouch(e, url, r.Header) {
 		return false
 	}
-	watch, err := p.poller.Watch(req, make(poller.Signal, 1))
+	watch, err := p.watch(e, url, r.Header, make(poller.Signal, 1))
 	if err != nil {
 		return false
 	}
@@ -237,7 +237,7 @@ func addVary(h http.Header, name string) {
 
 // waitFresh is After for transports that hold on: the newest snapshot once it
 // is known to be no older than the interval.
-func waitFresh(ctx context.Context, w *poller.Watch) (*poller.Snapshot, error) {
+func waitFresh(ctx context.Context, w source) (*poller.Snapshot, error) {
 	if s := w.Newest(); s != nil && s.Err != nil {
 		return s, nil
 	}

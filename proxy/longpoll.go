@@ -49,7 +49,7 @@ func (p *Proxy) serveLongPoll(w http.ResponseWriter, r *http.Request, e *endpoin
 	}
 	defer p.clients.remove(cl)
 	news := make(poller.Signal, 1)
-	watch, err := p.poller.Watch(req, news)
+	watch, err := p.watch(e, url, r.Header, news)
 	if err != nil {
 		return false
 	}

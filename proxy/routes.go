@@ -16,6 +16,10 @@ import (
 type endpoint struct {
 	config config.Endpoint
 	rule   *poller.Rule
+
+	// Of a rule with authorize: how to ask whether a client may see the
+	// document, and how to poll for that client alone. Nil: without.
+	probe, alone *poller.Rule
 }
 
 // ServeHTTP makes an endpoint something that a ServeMux can find. It is never
@@ -37,7 +41,7 @@ func newRoutes(cfg *config.Config) (*routes, error) {
 		if err != nil {
 			return nil, fmt.Errorf("endpoint %s: %w", e.Path, err)
 		}
-		ep := &endpoint{config: e, rule: newRule(e, differ)}
+		ep := newEndpoint(e, differ)
 		rt.mux.Handle(e.Path, ep)
 		for _, pattern := range e.RefreshOn {
 			rt.refreshOn = append(rt.refreshOn, newRefreshOn(pattern, ep))
@@ -56,6 +60,18 @@ func newRoutes(cfg *config.Config) (*routes, error) {
 	return rt, nil
 }
 
+func newEndpoint(e config.Endpoint, differ *diff.Differ) *endpoint {
+	ep := &endpoint{config: e, rule: newRule(e, differ)}
+	if e.Authorize == "false" || e.Authorize == "" {
+		return ep
+	}
+	ep.rule.Shared, ep.rule.Proved = true, e.Authorize == "same"
+	ep.probe, ep.alone = asClient(ep.rule, "probe"), asClient(ep.rule, "alone")
+	ep.probe.Interval, ep.probe.MaxInterval = e.Reauthorize, 0
+	ep.probe.Probe = e.Authorize == "true"
+	return ep
+}
+
 func newRule(e config.Endpoint, differ *diff.Differ) *poller.Rule {
 	header := make(http.Header)
 	for name, value := range e.Headers {
@@ -64,7 +80,23 @@ func newRule(e config.Endpoint, differ *diff.Differ) *poller.Rule {
 	return &poller.Rule{
 		Name: e.Path, Interval: e.Interval, MaxInterval: e.MaxInterval, Timeout: e.Timeout, Linger: e.Linger,
 		Vary: e.Vary, Header: header, Differ: differ, Format: poller.Format(e.Format), MaxBody: e.MaxBody,
+		ConfirmShrink: e.ConfirmShrink,
 	}
+}
+
+// asClient returns the rule by which a client's own answer is polled: with its
+// headers and none of the operator's, which might open what is shut to it.
+func asClient(rule *poller.Rule, purpose string) *poller.Rule {
+	own := *rule
+	own.Name += " " + purpose
+	own.Shared, own.Proved = false, false
+	own.Header = make(http.Header)
+	for _, name := range []string{"Accept", "Accept-Language", "Host", "User-Agent"} {
+		if v := rule.Header[name]; len(v) > 0 && !slices.Contains(rule.Vary, name) {
+			own.Header[name] = v
+		}
+	}
+	return &own
 }
 
 // resolve finds the rule that matches a request target (path and query), and

@@ -53,7 +53,7 @@ type socket struct {
 // A subscription is one resource that a socket watches.
 type subscription struct {
 	socket   *socket
-	watch    *poller.Watch
+	watch    source
 	url      string
 	alias    string // the spelling that the client used, until it is told
 	throttle time.Duration
@@ -229,7 +229,7 @@ func (s *socket) subscribe(e *endpoint, url string, m subscribe, header http.Hea
 			sub.replaces = s.lastTold(old)
 		}
 	}
-	watch, err := s.p.poller.Watch(poller.Request{Rule: e.rule, URL: url, Header: header}, sub)
+	watch, err := s.p.watch(e, url, header, sub)
 	if err != nil {
 		code := codeLimit
 		if errors.Is(err, poller.ErrClosed) {

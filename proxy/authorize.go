@@ -1,0 +1,202 @@
+package proxy
+
+import (
+	"context"
+	"net/http"
+	"sync"
+	"time"
+
+	"pollbridge/poller"
+)
+
+// A source is where a transport gets its snapshots from: a poller.Watch, or
+// one that a gate stands before.
+type source interface {
+	Newest() *poller.Snapshot
+	After(ctx context.Context, t time.Time) (*poller.Snapshot, error)
+	Interval() time.Duration
+	Close()
+}
+
+// watch begins to watch what a client asks for.
+func (p *Proxy) watch(e *endpoint, url string, header http.Header, w poller.Watcher) (source, error) {
+	if e.probe == nil {
+		return p.poller.Watch(poller.Request{Rule: e.rule, URL: url, Header: header}, w)
+	}
+	g := &gate{p: p, e: e, url: url, header: header, watcher: w}
+	g.ctx, g.cancel = context.WithCancel(context.Background())
+	var err error
+	if g.shared, err = p.poller.Watch(poller.Request{Rule: e.rule, URL: url}, w); err != nil {
+		g.cancel()
+		return nil, err
+	}
+	if g.probe, err = p.poller.Watch(poller.Request{Rule: e.probe, URL: url, Header: header}, w); err != nil {
+		g.cancel()
+		g.shared.Close()
+		return nil, err
+	}
+	return g, nil
+}
+
+// A gate shows a client the document that is polled for all, with the
+// operator's credentials, while the upstream lets that client have it: it is
+// asked with the client's own headers before anything is shown, and again
+// every reauthorize. To ask is to poll, at another interval and for another
+// identity, so that clients of one identity share the answer and all that
+// holds for polls (limits, backoff, one at a time) holds for these.
+//
+// With authorize: same the client's own answer must also be the document that
+// is shared. Where it is another, the client is polled for alone.
+type gate struct {
+	p       *Proxy
+	e       *endpoint
+	url     string
+	header  http.Header
+	watcher poller.Watcher
+	shared  *poller.Watch
+	probe   *poller.Watch
+	ctx     context.Context
+	cancel  context.CancelFunc
+
+	// mu guards the fields below.
+	mu      sync.Mutex
+	proven  time.Time     // of the answer that was last found to be the shared document
+	proving bool          // that is being found out
+	alone   *poller.Watch // of the client's own document; nil: the shared one is the same
+	closed  bool
+}
+
+// Newest implements source. It shows nothing before the client is let in.
+func (g *gate) Newest() *poller.Snapshot {
+	grant := g.probe.Newest()
+	switch {
+	case grant == nil || grant.Resumed:
+		return nil
+	case grant.Over || grant.Version == "":
+		return grant
+	case grant.Err != nil && time.Since(grant.Confirmed()) > 2*g.e.config.Reauthorize:
+		return grant.Ended(grant.Err) // it has been too long since the client was let in
+	case g.e.config.Authorize != "same":
+		return g.shared.Newest()
+	}
+	return g.compared(grant)
+}
+
+// compared returns the document that is the client's: the shared one, once it
+// is proved to be.
+func (g *gate) compared(grant *poller.Snapshot) *poller.Snapshot {
+	g.mu.Lock()
+	alone, proven := g.alone, g.proven
+	if alone == nil && !g.proving && !g.closed && grant.Err == nil && !grant.Confirmed().Equal(proven) {
+		g.proving = true
+		go g.prove(grant)
+	}
+	g.mu.Unlock()
+	switch {
+	case alone != nil:
+		return alone.Newest()
+	case proven.IsZero():
+		return nil
+	}
+	return g.shared.Newest()
+}
+
+// proofs is how often two answers that were given at different times may
+// differ before they are taken to be different documents.
+const proofs = 3
+
+// prove finds out whether the client's own answer is the shared document: a
+// poll of the one is held against a later poll of the other.
+func (g *gate) prove(grant *poller.Snapshot) {
+	defer g.watcher.Wake()
+	same := false
+	for range proofs {
+		shared, err := g.shared.After(g.ctx, grant.Confirmed())
+		if err != nil {
+			return
+		}
+		if shared == nil || shared.Err != nil {
+			break
+		}
+		if same = g.e.same(shared, grant); same {
+			break
+		}
+		if grant, err = g.probe.After(g.ctx, time.Now()); err != nil {
+			return
+		}
+		if grant == nil || grant.Err != nil {
+			break
+		}
+		if same = g.e.same(shared, grant); same {
+			break
+		}
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.proving = false
+	switch {
+	case g.closed, grant == nil, grant.Err != nil:
+	case same:
+		g.proven = grant.Confirmed()
+	default:
+		alone, err := g.p.poller.Watch(poller.Request{Rule: g.e.alone, URL: g.url, Header: g.header}, g.watcher)
+		if err == nil {
+			g.alone = alone
+		}
+	}
+}
+
+// same reports whether two snapshots are one document, or b one that a was a
+// short while ago.
+func (e *endpoint) same(a, b *poller.Snapshot) bool {
+	if a.Lines != b.Lines {
+		return false
+	}
+	if a.Knows(b.Version) {
+		return true
+	}
+	if a.Lines || a.Doc == nil || b.Doc == nil {
+		return false
+	}
+	doc, _, err := e.rule.Differ.Next(a.Doc, b.Body)
+	return err == nil && doc == a.Doc
+}
+
+// After implements source.
+func (g *gate) After(ctx context.Context, t time.Time) (*poller.Snapshot, error) {
+	if grant := g.probe.Newest(); grant == nil || grant.Err == nil {
+		if _, err := g.probe.After(ctx, time.Now().Add(-g.e.config.Reauthorize)); err != nil {
+			return nil, err
+		}
+	}
+	if s := g.Newest(); s != nil && s.Err != nil {
+		return s, nil
+	}
+	if _, err := g.shared.After(ctx, t); err != nil {
+		return nil, err
+	}
+	g.mu.Lock()
+	alone := g.alone
+	g.mu.Unlock()
+	if alone != nil {
+		return alone.After(ctx, t)
+	}
+	return g.Newest(), nil
+}
+
+// Interval implements source.
+func (g *gate) Interval() time.Duration { return g.shared.Interval() }
+
+// Close implements source.
+func (g *gate) Close() {
+	g.cancel()
+	g.mu.Lock()
+	g.closed = true
+	alone := g.alone
+	g.mu.Unlock()
+	g.shared.Close()
+	g.probe.Close()
+	if alone != nil {
+		alone.Close()
+	}
+}
