@@ -176,7 +176,7 @@ func (p *Poller) Watch(req Request, w Watcher) (*Watch, error) {
 	}
 	r, ok := p.watched[k]
 	if !ok {
-		if len(p.watched) >= p.o.Resources {
+		if len(p.watched) >= p.o.Resources && !p.evict() {
 			return nil, ErrTooMany
 		}
 		r = p.start(k, req)
@@ -192,8 +192,26 @@ func (p *Poller) start(k key, req Request) *resource {
 		r.resume(last)
 	}
 	p.watched[k] = r
-	p.running.Go(func() { r.run(p.ctx) })
+	ctx, cancel := context.WithCancel(p.ctx)
+	r.cancel = cancel
+	p.running.Go(func() {
+		defer cancel()
+		r.run(ctx)
+	})
 	return r
+}
+
+// evict makes room for one more resource by giving up one that merely lingers,
+// and reports whether there was any. One client that looks at many things
+// cannot keep others from what they want to watch. p.mu is held.
+func (p *Poller) evict() bool {
+	for _, r := range p.watched {
+		if p.retireLocked(r) {
+			r.cancel()
+			return true
+		}
+	}
+	return false
 }
 
 // retire takes a resource that nobody watches out of the map, unless somebody
@@ -202,6 +220,10 @@ func (p *Poller) start(k key, req Request) *resource {
 func (p *Poller) retire(r *resource) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	return p.watched[r.key] != r || p.retireLocked(r)
+}
+
+func (p *Poller) retireLocked(r *resource) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.watches) > 0 {

@@ -495,6 +495,20 @@ func TestLimits(t *testing.T) {
 		settle(time.Second)
 		defer mustWatch(t, p, Request{Rule: r, URL: "/c"}).Close()
 	})
+	runWith(t, Options{Resources: 2}, func(t *testing.T, p *Poller, u *upstream) {
+		a := mustWatch(t, p, Request{Rule: rule(), URL: "/a"})
+		defer a.Close()
+		for i := range 20 { // each lingers for 10 s, and none is in the way
+			mustWatch(t, p, Request{Rule: rule(), URL: fmt.Sprint("/", i)}).Close()
+		}
+		if p.Watched() != 2 {
+			t.Errorf("%d resources are polled, want 2", p.Watched())
+		}
+		settle(time.Second)
+		if s := a.Newest(); s == nil || s.Err != nil {
+			t.Errorf("what is watched was given up: %+v", s)
+		}
+	})
 	runWith(t, Options{Concurrency: 3}, func(t *testing.T, p *Poller, u *upstream) {
 		var most int
 		u.answer(func(w http.ResponseWriter, r *http.Request) {

@@ -25,6 +25,7 @@ type resource struct {
 	newest   atomic.Pointer[Snapshot] // nil until there is something to show
 	interval atomic.Int64             // in force, a time.Duration
 	kick     chan struct{}            // one slot: something below changed, look again
+	cancel   context.CancelFunc       // ends run, and a poll that is under way
 
 	// Only run and what it calls use these.
 	base       *Snapshot  // the last good document, shown or not
