@@ -38,8 +38,9 @@ func (s *patcher) array(a, b value, r *rule) bool {
 	var mid int
 	if s.old.nodes[a.node].allNodes() && s.new.nodes[b.node].allNodes() {
 		mid = s.alignNodes(a, b)
-	} else {
-		mid = s.alignElements(a, b)
+	} else if mid = s.alignElements(a, b); mid < 0 {
+		s.sides, s.arrays.items = s.sides[:base], s.arrays.items[:first]
+		return false
 	}
 	if mid > base && mid < len(s.sides) {
 		s.pairLeft(a, base, mid, r)

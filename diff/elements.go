@@ -6,7 +6,8 @@ import (
 )
 
 // alignElements aligns two arrays of any elements by a longest common
-// subsequence: those that are alike become items, the others sides.
+// subsequence: those that are alike become items, the others sides. It gives
+// up, and returns -1, where there are too many tiny elements to be worth it.
 func (s *patcher) alignElements(a, b value) (mid int) {
 	oc, nc := s.old.cursor(a), s.new.cursor(b)
 	s.passAlike(&oc, &nc)
@@ -14,20 +15,32 @@ func (s *patcher) alignElements(a, b value) (mid int) {
 		s.arrays.items = append(s.arrays.items, item{0, 0, n, alone, false})
 	}
 	base := len(s.sides)
-	s.collectAll(oc, s.old)
+	tail := commonSuffix(s.old.raw[oc.pos:a.end], s.new.raw[nc.pos:b.end])
+	from, fromNew := oc, nc
+	few := s.collectUntil(&oc, a.end-tail)
 	mid = len(s.sides)
-	s.collectAll(nc, s.new)
-	i, j := mid, len(s.sides)
-	for i > base && j > mid && s.alikeSides(i-1, j-1) {
-		i--
-		j--
-		s.pair(i, j)
+	if !few || !s.collectUntil(&nc, b.end-tail) {
+		return -1
 	}
-	if i > base && j > mid {
-		s.classify(base, i, mid, j)
+	if a.end-oc.pos != b.end-nc.pos || a.end-oc.pos > tail {
+		// What is alike at the end does not begin at an element of both.
+		s.sides, oc, nc = s.sides[:base], from, fromNew
+		few = s.collectUntil(&oc, a.end)
+		mid = len(s.sides)
+		if !few || !s.collectUntil(&nc, b.end) {
+			return -1
+		}
+	}
+	end := len(s.sides)
+	if base < mid && mid < end {
+		s.classify(base, mid, mid, end)
 		s.arrays.lcs.align(s.pair)
 	}
-	return s.itemize(base, mid)
+	mid = s.itemize(base, mid)
+	if n := int32(s.old.nodes[a.node].len() - oc.ord); n > 0 {
+		s.arrays.items = append(s.arrays.items, item{int32(oc.ord), int32(nc.ord), n, alone, false})
+	}
+	return mid
 }
 
 // pair makes element i of old and element j of new counterparts.
@@ -57,17 +70,27 @@ func (s *patcher) itemize(base, mid int) int {
 	return base + len(olds)
 }
 
-// collectAll appends the remaining elements to sides.
-func (s *patcher) collectAll(c cursor, doc *Document) {
+const (
+	manyElements = 1 << 14
+	tinyElement  = 8 // bytes
+)
+
+// collectUntil appends the elements that begin before offset x to sides, and
+// leaves the cursor behind the last of them. It reports whether that is not
+// too many.
+func (s *patcher) collectUntil(c *cursor, x int) bool {
+	base, from := len(s.sides), c.pos
 	for {
-		ord := c.ord
+		before := *c
 		m, ok := c.next()
-		if !ok {
-			return
+		if !ok || m.start > x {
+			*c = before
+			return true
 		}
-		e := side{member: m, ord: int32(ord), mate: alone}
-		e.hash = hashValue(doc, m.value)
-		s.sides = append(s.sides, e)
+		s.sides = append(s.sides, side{member: m, ord: int32(before.ord), hash: hashValue(c.Document, m.value), mate: alone})
+		if n := len(s.sides) - base; n >= manyElements && c.pos-from < n*tinyElement {
+			return false
+		}
 	}
 }
 

@@ -83,7 +83,8 @@ type level struct {
 	count  uint32 // members or elements of new so far
 	flag   uint32 // hasScalar, or 0
 	guess  int    // array: the old node that the next element may resemble
-	misses int    // array: elements since the last that was found in old
+	differ int    // offset in old up to which, from pos on, new is the same
+	shift  int    // and how much further on it is in new
 }
 
 // small is the size, in bytes, of containers that are not worth a guide: to
@@ -107,6 +108,7 @@ func (f *follower) descend(k, p, same int, parent, ord uint32) int {
 		if f.skipAlike(&l, x) {
 			return f.close(n, l.p, l.count|l.flag)
 		}
+		l.differ, l.shift = x, l.p-l.pos
 		p := f.skipSpace(l.p)
 		if p >= len(f.raw) {
 			return -1
@@ -181,7 +183,7 @@ func (f *follower) member(l *level, p int) bool {
 		}
 		if string(l.raw[m.key0:m.key1]) == string(name) {
 			if m.node >= 0 && v < len(f.raw) && f.raw[v] == l.raw[m.start] {
-				l.p = f.follow(m.node, v, uint32(l.n), l.count)
+				l.p = f.readAlong(l, m.node, v)
 			} else {
 				l.p = f.value(v, uint32(l.n), l.count)
 			}
@@ -191,6 +193,27 @@ func (f *follower) member(l *level, p int) bool {
 	l.cursor = before
 	l.p = f.value(v, uint32(l.n), l.count)
 	return true
+}
+
+// readAlong reads the container at p of new, in the level l, along node k.
+func (f *follower) readAlong(l *level, k, p int) int {
+	same := f.alike(l, k, p)
+	if same == l.nodes[k].size() {
+		f.repeat(k, p, uint32(l.n), l.count)
+		return p + same
+	}
+	return f.descend(k, p, same, uint32(l.n), l.count)
+}
+
+// alike is how many bytes of node k are at p of new, too. At the place where
+// the two documents are known to differ it need not look: else every level of
+// a deep document would.
+func (f *follower) alike(l *level, k, p int) int {
+	o := &l.nodes[k]
+	if start := int(o.start); start < l.differ && start+l.shift == p {
+		return min(l.differ-start, o.size())
+	}
+	return commonPrefix(o.within(l.raw), f.raw[p:])
 }
 
 // element reads an element of an array at p. A scalar stands for the next
@@ -218,14 +241,13 @@ func (f *follower) element(l *level, p int) bool {
 		l.p = f.descend(best, p, same, uint32(l.n), l.count)
 		l.guess = int(l.nodes[best].next)
 	}
-	l.misses++
 	return false
 }
 
 // found goes on behind node j of old.
 func (l *level) found(j int) {
 	l.behind(j)
-	l.guess, l.misses = -1, 0
+	l.guess = -1
 }
 
 // resemble returns the old element that the bytes at p begin most like and how
@@ -236,7 +258,7 @@ func (f *follower) resemble(l *level, p int) (best, same int) {
 	try := func(j, tries int) bool {
 		for ; tries > 0 && j < l.last; tries-- {
 			o := &l.nodes[j]
-			n := commonPrefix(o.within(l.raw), f.raw[p:])
+			n := f.alike(l, j, p)
 			if n > same {
 				best, same = j, n
 			}

@@ -20,6 +20,7 @@ type patcher struct {
 	ignores bool   // some changes do not count
 	changed bool   // a change that counts has been found
 	quiet   int    // > 0: no change here counts
+	effort  int    // bytes that may yet be read to save some
 
 	sides    []side // stack
 	sketches []uint64
@@ -51,6 +52,7 @@ func (s *patcher) begin(r *rule, old, new *Document, runs []run) (end func()) {
 	s.old, s.new, s.runs, s.runAt = old, new, runs, 0
 	s.out, s.path, s.sides, s.limit = s.out[:0], s.path[:0], s.sides[:0], len(new.raw)
 	s.ignores, s.changed, s.quiet = r != nil && r.ignores, false, 0
+	s.effort = 1<<16 + 8*len(new.raw)
 	return func() { s.old, s.new, s.runs = nil, nil, nil }
 }
 
@@ -105,6 +107,11 @@ func (s *patcher) dearer(n int, b value) bool {
 	size := b.end - b.start
 	if n -= s.replaceLen() + 1; n < size/2 {
 		return false // unless more than half of b is white space
+	}
+	if s.new.space {
+		if s.effort -= min(n, size); s.effort < 0 {
+			return false
+		}
 	}
 	return compactWithin(s.new.bytes(b), s.new.space, n)
 }
