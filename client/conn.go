@@ -65,6 +65,8 @@ type Options struct {
 type Conn struct {
 	ws        *websocket.Conn
 	keepAlive time.Duration
+	timer     *time.Timer                             // calls check; runs during Next
+	giveUp    atomic.Pointer[context.CancelCauseFunc] // ends the newest Next
 }
 
 // Dial connects to a ws, wss, http or https URL: one that a rule of the server
@@ -94,6 +96,8 @@ func Dial(ctx context.Context, url string, o *Options) (*Conn, error) {
 	if c.keepAlive == 0 {
 		c.keepAlive = defaultKeepAlive
 	}
+	c.timer = time.AfterFunc(time.Hour, c.check)
+	c.timer.Stop()
 	return c, nil
 }
 
@@ -191,8 +195,13 @@ var errNoPong = fmt.Errorf("the server did not answer a ping within %s", pongTim
 // While nobody calls Next, nothing is read: the server sees a slow client,
 // and once there is room sends the newest state instead of all that was missed.
 func (c *Conn) Next(ctx context.Context) (Message, error) {
-	alive, stop := c.watchOver(ctx)
-	defer stop()
+	alive, giveUp := context.WithCancelCause(ctx)
+	defer giveUp(nil)
+	c.giveUp.Store(&giveUp)
+	if c.keepAlive > 0 {
+		c.timer.Reset(c.keepAlive)
+		defer c.timer.Stop()
+	}
 	kind, text, err := c.ws.Read(alive)
 	if err != nil {
 		if cause := context.Cause(alive); errors.Is(cause, errNoPong) {
@@ -206,33 +215,15 @@ func (c *Conn) Next(ctx context.Context) (Message, error) {
 	return parseMessage(text)
 }
 
-// watchOver returns a context that ends when a ping stays without answer
-// before stop is called. A pong is seen only while somebody reads, hence
-// pings go out during a call of Next only.
-func (c *Conn) watchOver(ctx context.Context) (alive context.Context, stop func()) {
-	alive, cancel := context.WithCancelCause(ctx)
-	if c.keepAlive < 0 {
-		return alive, func() { cancel(nil) }
-	}
-	var over atomic.Bool
-	var timer *time.Timer
-	started := make(chan struct{})
-	timer = time.AfterFunc(c.keepAlive, func() {
-		<-started
-		if over.Load() {
-			return
-		}
-		if c.ping() == nil {
-			timer.Reset(c.keepAlive)
-		} else if !over.Load() {
-			cancel(errNoPong)
-		}
-	})
-	close(started)
-	return alive, func() {
-		over.Store(true)
-		timer.Stop()
-		cancel(nil)
+// check pings, and ends the call of Next that is waiting if no pong comes. A
+// pong is seen only while somebody reads, so the timer runs during calls of
+// Next only; a check that outlives its call ends nothing.
+func (c *Conn) check() {
+	giveUp := *c.giveUp.Load()
+	if c.ping() == nil {
+		c.timer.Reset(c.keepAlive)
+	} else {
+		giveUp(errNoPong)
 	}
 }
 

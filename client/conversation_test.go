@@ -117,6 +117,7 @@ type conversation struct {
 	handshakes chan *handshake
 	conn       *websocket.Conn // the server's end of the newest
 	frames     chan frame      // what came on it
+	sizes      map[int]bool    // of the messages that were sent
 	updates    chan Update
 	leaveAfter int // updates, 0 for never
 	ended      chan struct{}
@@ -137,6 +138,7 @@ func newConversation(t *testing.T) *conversation {
 		handshakes: make(chan *handshake),
 		updates:    make(chan Update, 100),
 		ended:      make(chan struct{}),
+		sizes:      map[int]bool{0: true},
 	}
 }
 
@@ -189,6 +191,7 @@ func (c *conversation) step(word, rest string) (err error) {
 	case "refuse":
 		return c.refuse(rest)
 	case "<":
+		c.sizes[len(rest)] = true
 		err = c.conn.Write(c.ctx, websocket.MessageText, []byte(rest))
 	case "binary":
 		err = c.conn.Write(c.ctx, websocket.MessageBinary, []byte("?"))
@@ -337,6 +340,9 @@ func (c *conversation) expectUpdate(want string) error {
 	}
 	if got := show(u); !c.same(got, want) {
 		return fmt.Errorf("the watch yields %s", got)
+	}
+	if disconnected := u.Stale != nil && u.Stale.Code == CodeDisconnected; disconnected != (u.Bytes == 0) || !c.sizes[u.Bytes] {
+		return fmt.Errorf("the message is said to have %d bytes", u.Bytes)
 	}
 	return nil
 }

@@ -181,6 +181,20 @@ func TestManyMembers(t *testing.T) {
 	}
 }
 
+// TestGrowingObject removes a member before there are many.
+func TestGrowingObject(t *testing.T) {
+	patch := `[{"op":"add","path":"/a","value":1},{"op":"remove","path":"/a"}`
+	for i := range manyMembers {
+		patch += fmt.Sprintf(`,{"op":"add","path":"/k%d","value":%d}`, i, i)
+	}
+	if _, err := Apply([]byte(`{}`), []byte(patch+`,{"op":"remove","path":"/k5"},{"op":"add","path":"/k5","value":1},{"op":"test","path":"/k5","value":1}]`)); err != nil {
+		t.Error(err)
+	}
+	if got, err := Apply([]byte(`{}`), []byte(patch+`,{"op":"replace","path":"/a","value":1}]`)); err == nil {
+		t.Errorf("what was removed is still there: %s", got)
+	}
+}
+
 // TestCopyBomb: a patch of a few hundred bytes does not fill the memory.
 func TestCopyBomb(t *testing.T) {
 	op := `{"op":"copy","from":"","path":"/-"}`

@@ -197,7 +197,6 @@ func (w *watcher) connect(ctx context.Context) (*Conn, error) {
 		}
 		w.noSocket = true
 	}
-	w.base = "" // a connection to the URL itself begins with a snapshot
 	conn, err := Dial(ctx, w.url.String(), &w.options)
 	if hopeless(err) {
 		return nil, final{err}
