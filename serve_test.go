@@ -85,7 +85,12 @@ type running struct {
 // else the YAML says.
 func serveBinary(t *testing.T, upstream, yaml string) *running {
 	t.Helper()
-	r := &running{process: start(t, writeConfig(t, "listen: 127.0.0.1:0\nadmin: 127.0.0.1:0\nupstream: "+upstream+"\n"+yaml), "serve")}
+	return serveConfig(t, "listen: 127.0.0.1:0\nadmin: 127.0.0.1:0\nupstream: "+upstream+"\n"+yaml)
+}
+
+func serveConfig(t *testing.T, yaml string) *running {
+	t.Helper()
+	r := &running{process: start(t, writeConfig(t, yaml), "serve")}
 	found := r.errors.wait(t, `msg=serving listen=(\S+) .* admin=(\S+)\n`)
 	r.address, r.admin = found[1], found[2]
 	return r
