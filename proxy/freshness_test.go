@@ -12,7 +12,7 @@ import (
 func TestGetUpstreamFreshness(t *testing.T) {
 	for name, test := range map[string]struct {
 		headers string // of the upstream, separated by |
-		hits    int    // of 9 GETs, a second apart, at an interval of 10 s
+		hits    int    // of 9 GETs, a second apart, at an interval of a minute
 	}{
 		"nothing said":     {"", 9},
 		"no-cache":         {"Cache-Control: no-cache", 0},
@@ -27,7 +27,7 @@ func TestGetUpstreamFreshness(t *testing.T) {
 		"max-age, Expires": {"Cache-Control: max-age=60|Expires: 0", 9},
 	} {
 		t.Run(name, func(t *testing.T) {
-			within(t, served, func(w *world) {
+			within(t, "endpoints: [{path: /api/x, interval: 1m}]", func(w *world) {
 				w.answer(func(rw http.ResponseWriter, r *http.Request) {
 					rw.Header().Set("Content-Type", "application/json")
 					for line := range strings.SplitSeq(test.headers, "|") {
