@@ -12,6 +12,9 @@ import (
 // or have the same identity: the one that the rule gives, or one that is found.
 func (s *patcher) pairLeft(a value, base, mid int, r *rule) {
 	s.arrays.mid = mid
+	if mid-base == 1 && len(s.sides)-mid == 1 && s.sides[base].ord == s.sides[mid].ord {
+		return // by place
+	}
 	if r != nil && r.keys != nil {
 		s.pairAlike(base, mid)
 		for i := base; i < len(s.sides); i++ {

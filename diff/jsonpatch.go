@@ -13,6 +13,7 @@ type patcher struct {
 	old, new *Document
 	runs     []run
 	runAt    int // the run looked at last
+	last     run // what was compared last
 
 	out     []byte // operations, each behind a comma
 	path    []byte // pointer to the values at hand, as written in JSON
@@ -52,6 +53,7 @@ func (s *patcher) begin(r *rule, old, new *Document, runs []run) (end func()) {
 	s.old, s.new, s.runs, s.runAt = old, new, runs, 0
 	s.out, s.path, s.sides, s.limit = s.out[:0], s.path[:0], s.sides[:0], len(new.raw)
 	s.ignores, s.changed, s.quiet = r != nil && r.ignores, false, 0
+	s.last = run{}
 	s.effort = 1<<16 + 8*len(new.raw)
 	return func() { s.old, s.new, s.runs = nil, nil, nil }
 }
@@ -125,14 +127,29 @@ func (s *patcher) equal(a, b value) bool {
 // alike is how many bytes old[q:qend] and new[p:pend] have in common at their
 // beginnings. What the runs say need not be compared again.
 func (s *patcher) alike(q, p, qend, pend int) int {
-	n, known := min(qend-q, pend-p), 0
-	if r := s.runAround(p); r != nil && int(r.new-r.old) == p-q {
-		known = int(r.new+r.n) - p
-		if known >= n {
-			return n
+	n := min(qend-q, pend-p)
+	known := s.last.from(q, p)
+	if known < 0 {
+		known = 0
+		if r := s.runAround(p); r != nil {
+			known = max(0, r.from(q, p))
 		}
 	}
-	return known + commonPrefix(s.old.raw[q+known:qend], s.new.raw[p+known:pend])
+	if known >= n {
+		return n
+	}
+	known += commonPrefix(s.old.raw[q+known:qend], s.new.raw[p+known:pend])
+	s.last = run{uint32(q), uint32(p), uint32(known)}
+	return known
+}
+
+// from is how much of the run lies behind offset q of old and p of new, or -1
+// where they are not in it, side by side.
+func (r *run) from(q, p int) int {
+	if at := p - int(r.new); at >= 0 && at <= int(r.n) && q-int(r.old) == at {
+		return int(r.n) - at
+	}
+	return -1
 }
 
 // runAround returns the run that holds offset p of new, or nil.
