@@ -47,6 +47,9 @@ func askJudge(doc, patch []byte) (result []byte, err error, known bool) {
 	if c := bytes.TrimSpace(doc)[0]; c != '{' && c != '[' {
 		return nil, nil, true // it takes objects and arrays only
 	}
+	if bytes.TrimSpace(patch)[0] != '[' {
+		return nil, nil, true // it takes null for a patch
+	}
 	p, err := jsonpatch.DecodePatch(patch)
 	if err != nil {
 		return nil, err, true // it decodes into a type of its own first
