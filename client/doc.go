@@ -13,9 +13,9 @@
 // over it: there is no callback to be called at the wrong time, nothing to
 // close, and nothing left behind when the loop is left. What looks like a
 // limitation is the point: while the body of the loop is busy nothing is read,
-// so the server sees a slow client and keeps for it not a queue but the newest
-// state. A program that is too slow for its feed skips states and is never
-// behind by more than one.
+// so once the connection's buffers are full the server sees a slow client, and
+// keeps for it not a queue but the newest state. A program that is too slow for
+// its feed skips states, and Options.Throttle has it skip them from the start.
 //
 // # What is held is true
 //
