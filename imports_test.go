@@ -21,19 +21,20 @@ var allowed = map[string][]string{
 		"github.com/spf13/cobra", "github.com/spf13/pflag",
 	},
 	"./proxy": {
-		"./config", "./diff", "./passthrough", "./poller",
+		"./config", "./diff", "./internal/field", "./passthrough", "./poller",
 		"github.com/coder/websocket", // the wire is known here, and in the client, only
 		"golang.org/x/net/http/httpguts", "golang.org/x/time/rate",
 	},
-	"./poller": {"./diff", "github.com/hashicorp/golang-lru/v2", "golang.org/x/time/rate"},
+	"./poller": {"./diff", "./internal/field", "github.com/hashicorp/golang-lru/v2", "golang.org/x/time/rate"},
 	"./diff":   {},
 
-	"./admin":         {},
-	"./client":        {"github.com/coder/websocket"},
-	"./config":        {"gopkg.in/yaml.v3"}, // and nobody else knows YAML
-	"./demo":          {},
-	"./passthrough":   {"golang.org/x/net/http/httpguts"},
-	"./internal/pipe": {}, // for tests
+	"./admin":          {},
+	"./client":         {"github.com/coder/websocket"},
+	"./config":         {"gopkg.in/yaml.v3"}, // and nobody else knows YAML
+	"./demo":           {},
+	"./passthrough":    {"golang.org/x/net/http/httpguts"},
+	"./internal/field": {},
+	"./internal/pipe":  {}, // for tests
 }
 
 func TestImports(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"pollbridge/diff"
+	"pollbridge/internal/field"
 )
 
 // take takes in a good answer and reports whether it made a new document.
@@ -182,7 +183,7 @@ func startsContainer(body []byte) bool {
 // one kind of request, though it would be shown to others (RFC 9111, sections
 // 3 and 4.1). The error ends the sharing before anything of it is shown.
 func guard(rule *Rule, private bool, h http.Header) *Error {
-	for _, name := range listed(h["Vary"]) {
+	for _, name := range field.List(h["Vary"]) {
 		if name != "accept-encoding" && name != "origin" && !varies(rule, name) {
 			return notShareable("the answer depends on the request header %s (Vary); name it in the rule's vary", http.CanonicalHeaderKey(name))
 		}
@@ -190,7 +191,7 @@ func guard(rule *Rule, private bool, h http.Header) *Error {
 	if private || rule.Proved {
 		return nil
 	}
-	for _, directive := range listed(h["Cache-Control"]) {
+	for _, directive := range field.List(h["Cache-Control"]) {
 		if name, _, _ := strings.Cut(directive, "="); name == "private" || name == "no-store" {
 			return notShareable("the answer is marked Cache-Control: %s and would be shared by all who send no credentials; name in the rule's vary the header that tells users apart", name)
 		}
@@ -215,25 +216,11 @@ func varies(rule *Rule, name string) bool {
 	})
 }
 
-// listed splits the values of a field that is a comma-separated list, in
-// lower case.
-func listed(values []string) []string {
-	var items []string
-	for _, v := range values {
-		for item := range strings.SplitSeq(v, ",") {
-			if item = strings.ToLower(strings.TrimSpace(item)); item != "" {
-				items = append(items, item)
-			}
-		}
-	}
-	return items
-}
-
 // endToEnd leaves those headers of an answer that describe the document: not
 // those of the connection (RFC 9110, section 7.6.1), of the transfer, of the
 // exact bytes, or of one user.
 func endToEnd(h http.Header) {
-	for _, name := range listed(h["Connection"]) {
+	for _, name := range field.List(h["Connection"]) {
 		h.Del(name)
 	}
 	for _, name := range []string{

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"pollbridge/internal/field"
 	"pollbridge/poller"
 )
 
@@ -24,7 +25,7 @@ func wantsEvents(r *http.Request) bool {
 	if r.Method != http.MethodGet {
 		return false
 	}
-	for _, item := range listOf(r.Header["Accept"]) {
+	for _, item := range field.List(r.Header["Accept"]) {
 		if name, _, _ := strings.Cut(item, ";"); strings.TrimSpace(name) == "text/event-stream" {
 			return true
 		}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"pollbridge/internal/field"
 	"pollbridge/poller"
 )
 
@@ -16,7 +17,7 @@ type cacheControl map[string]string
 
 func parseCacheControl(h http.Header) cacheControl {
 	c := make(cacheControl)
-	for _, d := range listOf(h["Cache-Control"]) {
+	for _, d := range field.List(h["Cache-Control"]) {
 		name, value, _ := strings.Cut(d, "=")
 		c[name] = strings.Trim(value, `"`)
 	}
@@ -27,7 +28,7 @@ func parseCacheControl(h http.Header) cacheControl {
 // where there is none (RFC 9111, section 5.4).
 func parseRequestCacheControl(h http.Header) cacheControl {
 	c := parseCacheControl(h)
-	if len(c) == 0 && slices.Contains(listOf(h["Pragma"]), "no-cache") {
+	if len(c) == 0 && slices.Contains(field.List(h["Pragma"]), "no-cache") {
 		c["no-cache"] = ""
 	}
 	return c

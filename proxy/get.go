@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"pollbridge/internal/field"
 	"pollbridge/poller"
 )
 
@@ -118,7 +119,7 @@ func gzipped(s *poller.Snapshot, _ poller.Key) []byte {
 // that it understands patches is sent the patch.
 
 func deltaFor(r *http.Request, s *poller.Snapshot) []byte {
-	if s.Merge || r.Method != http.MethodGet || !slices.Contains(listOf(r.Header["A-Im"]), "json-patch") {
+	if s.Merge || r.Method != http.MethodGet || !slices.Contains(field.List(r.Header["A-Im"]), "json-patch") {
 		return nil
 	}
 	for _, tag := range etags(r.Header["If-None-Match"]) {
@@ -149,19 +150,6 @@ func writeDelta(w http.ResponseWriter, r *http.Request, s *poller.Snapshot, patc
 	w.Write(patch)
 }
 
-// listOf splits the values of a field that is a list, in lower case.
-func listOf(values []string) []string {
-	var items []string
-	for _, v := range values {
-		for item := range strings.SplitSeq(v, ",") {
-			if item = strings.ToLower(strings.TrimSpace(item)); item != "" {
-				items = append(items, item)
-			}
-		}
-	}
-	return items
-}
-
 // etags returns the opaque parts of the entity tags in If-None-Match, which is
 // compared weakly (RFC 9110, section 13.1.2); "*" stands for itself.
 func etags(values []string) []string {
@@ -189,7 +177,7 @@ func accepts(values []string, contentType string) bool {
 	}
 	main, _, _ := strings.Cut(t, "/")
 	best, quality := -1, 0.0
-	for _, item := range listOf(values) {
+	for _, item := range field.List(values) {
 		name, params, err := mime.ParseMediaType(item)
 		if err != nil {
 			continue
@@ -205,7 +193,7 @@ func accepts(values []string, contentType string) bool {
 // acceptsGzip reads Accept-Encoding (RFC 9110, section 12.5.3).
 func acceptsGzip(values []string) bool {
 	quality := 0.0
-	for _, item := range listOf(values) {
+	for _, item := range field.List(values) {
 		name, params, _ := strings.Cut(item, ";")
 		q := qvalue(strings.TrimPrefix(strings.ReplaceAll(params, " ", ""), "q="))
 		switch strings.TrimSpace(name) {
@@ -230,7 +218,7 @@ func qvalue(s string) float64 {
 }
 
 func addVary(h http.Header, name string) {
-	if have := listOf(h["Vary"]); !slices.Contains(have, strings.ToLower(name)) && !slices.Contains(have, "*") {
+	if have := field.List(h["Vary"]); !slices.Contains(have, strings.ToLower(name)) && !slices.Contains(have, "*") {
 		h.Add("Vary", name)
 	}
 }

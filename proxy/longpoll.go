@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"pollbridge/internal/field"
 	"pollbridge/poller"
 )
 
@@ -20,7 +21,7 @@ func preferredWait(r *http.Request) int {
 	if r.Method != http.MethodGet || len(r.Header["If-None-Match"]) == 0 {
 		return 0
 	}
-	for _, preference := range listOf(r.Header["Prefer"]) {
+	for _, preference := range field.List(r.Header["Prefer"]) {
 		preference, _, _ = strings.Cut(preference, ";")
 		name, value, _ := strings.Cut(preference, "=")
 		if strings.TrimSpace(name) == "wait" {
