@@ -16,10 +16,14 @@ const (
 	opText  = 0x80 | 1
 	opClose = 0x80 | 8
 	opPing  = 0x80 | 9
+	opPong  = 0x80 | 10
 	rsv1    = 0x40
 )
 
 var pingFrame = []byte{opPing, 0}
+
+// pongFrame is the answer to it, but for the four bytes of the mask.
+var pongFrame = [6]byte{opPong, 0x80}
 
 const maxHeader = 10
 

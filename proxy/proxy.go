@@ -34,6 +34,7 @@ type Proxy struct {
 	pass    http.Handler
 	clients clients
 	sockets sockets
+	writers writers
 	touches touches
 	leaving chan struct{} // closed when the proxy begins to drain
 	drain   sync.Once

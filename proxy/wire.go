@@ -3,11 +3,12 @@ package proxy
 import (
 	"bufio"
 	"bytes"
-	"io"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -15,14 +16,20 @@ import (
 // writes its control frames to it, each in one Write; beside it go the frames
 // that are made here. It keeps the two apart, and sends no data after a close
 // frame (RFC 6455, section 5.5.1).
+//
+// Where the connection has a descriptor that can be written to without waiting
+// (raw), most frames go that way: no deadline has to be set, nobody waits.
 type wire struct {
 	net.Conn
-	early    []byte       // what arrived together with the handshake
-	lastRead atomic.Int64 // Unix nanoseconds, when the peer last said anything
+	raw      syscall.RawConn // nil: there is none
+	buffered *bufio.Reader   // what the library reads from
+	early    []byte          // what arrived together with the handshake
+	lastRead atomic.Int64    // Unix nanoseconds, when the peer last said anything
 
-	// mu guards writes and the field below.
+	// mu guards writes and the fields below.
 	mu     sync.Mutex
-	closed bool // a close frame was sent
+	unsent []byte // of a frame that the peer has taken a part of; goes before all else
+	closed bool   // a close frame was sent
 }
 
 // A peer that takes nothing for writeTimeout is given up; large frames are
@@ -55,8 +62,10 @@ func (w *wire) Write(frame []byte) (int, error) {
 	if len(frame) > 0 && frame[0] == opClose {
 		w.closed = true
 	}
-	w.SetWriteDeadline(time.Now().Add(writeTimeout))
-	return w.Conn.Write(frame)
+	if err := w.writeLocked(net.Buffers{frame}); err != nil {
+		return 0, err
+	}
+	return len(frame), nil
 }
 
 // writeFrames writes complete frames in order, those that are small together.
@@ -66,6 +75,15 @@ func (w *wire) writeFrames(frames net.Buffers) error {
 	if w.closed {
 		return net.ErrClosed
 	}
+	return w.writeLocked(frames)
+}
+
+// writeLocked waits until the peer has taken all.
+func (w *wire) writeLocked(frames net.Buffers) error {
+	if len(w.unsent) > 0 {
+		frames = slices.Insert(frames, 0, w.unsent)
+		w.unsent = nil
+	}
 	for len(frames) > 0 {
 		batch := cut(&frames)
 		w.SetWriteDeadline(time.Now().Add(writeTimeout))
@@ -74,7 +92,50 @@ func (w *wire) writeFrames(frames net.Buffers) error {
 			return err
 		}
 	}
+	if w.raw != nil {
+		w.SetWriteDeadline(time.Time{}) // one that has passed would stop try
+	}
 	return nil
+}
+
+// try writes what can be written of frames without waiting. Where that is not
+// all, done is false and writeFrames is to be called with the rest, even when
+// that is empty: it may be of a frame that was cut short.
+func (w *wire) try(s *sender, frames net.Buffers) (rest net.Buffers, done bool, err error) {
+	if len(frames) == 0 {
+		return nil, true, nil
+	}
+	if w.raw == nil || !w.mu.TryLock() {
+		return frames, false, nil
+	}
+	defer w.mu.Unlock()
+	if w.closed {
+		return nil, false, net.ErrClosed
+	}
+	if len(w.unsent) > 0 {
+		return frames, false, nil
+	}
+	for len(frames) > 0 {
+		b, n := s.join(frames)
+		sent, err := s.send(w.raw, b)
+		if err != nil {
+			return nil, false, err
+		}
+		if sent == len(b) {
+			frames = frames[n:]
+			continue
+		}
+		for sent >= len(frames[0]) {
+			sent -= len(frames[0])
+			frames = frames[1:]
+		}
+		if sent > 0 {
+			w.unsent = frames[0][sent:]
+			frames = frames[1:]
+		}
+		return frames, false, nil
+	}
+	return nil, true, nil
 }
 
 // cut takes about writePiece bytes off the front of frames.
@@ -109,9 +170,16 @@ func (w *wire) ping() error {
 	if w.closed {
 		return net.ErrClosed
 	}
-	w.SetWriteDeadline(time.Now().Add(writeTimeout))
-	_, err := w.Conn.Write(pingFrame)
-	return err
+	if len(w.unsent) > 0 {
+		return nil
+	}
+	return w.writeLocked(net.Buffers{pingFrame})
+}
+
+// canAwait reports whether the wire can say when there is something to read,
+// and nothing that was read is left over.
+func (w *wire) canAwait() bool {
+	return w.raw != nil && len(w.early) == 0 && w.buffered.Buffered() == 0
 }
 
 // silence is how long the peer has said nothing.
@@ -126,7 +194,13 @@ type hijacker struct {
 	wire *wire
 }
 
-const bufferSize = 512
+// The library reads what is longer than its buffer around it, and writes
+// control frames, which are no longer than 127 bytes.
+const bufferSize = 128
+
+// sendBuffer is how many bytes the kernel holds for a peer that does not take
+// them. Left alone it would let that grow to megabytes.
+const sendBuffer = 64 << 10
 
 // Hijack implements http.Hijacker.
 func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
@@ -135,11 +209,39 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		return nil, nil, err
 	}
 	conn.SetDeadline(time.Time{}) // the server's limits are for requests
-	h.wire = &wire{Conn: conn}
+	h.wire = &wire{Conn: conn, raw: descriptor(conn)}
 	h.wire.lastRead.Store(time.Now().UnixNano())
 	if n := buffered.Reader.Buffered(); n > 0 {
 		early, _ := buffered.Reader.Peek(n)
 		h.wire.early = bytes.Clone(early)
 	}
-	return h.wire, bufio.NewReadWriter(bufio.NewReaderSize(io.Reader(h.wire), bufferSize), bufio.NewWriterSize(h.wire, bufferSize)), nil
+	h.wire.buffered = bufio.NewReaderSize(h.wire, bufferSize)
+	return h.wire, bufio.NewReadWriter(h.wire.buffered, bufio.NewWriterSize(h.wire, bufferSize)), nil
+}
+
+// A sender writes to one descriptor after another. It allocates once.
+type sender struct {
+	joined []byte
+	out    []byte
+	n      int
+	err    error
+	write  func(fd uintptr) bool
+}
+
+// join returns the first of frames in one piece, of writePiece bytes at most
+// unless the first is longer, and how many they are.
+func (s *sender) join(frames net.Buffers) (b []byte, n int) {
+	size := 0
+	for n < len(frames) && (n == 0 || size+len(frames[n]) <= writePiece) {
+		size += len(frames[n])
+		n++
+	}
+	if n == 1 {
+		return frames[0], 1
+	}
+	s.joined = s.joined[:0]
+	for _, f := range frames[:n] {
+		s.joined = append(s.joined, f...)
+	}
+	return s.joined, n
 }

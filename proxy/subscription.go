@@ -1,0 +1,257 @@
+package proxy
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"pollbridge/poller"
+)
+
+// A subscription is one resource that a socket watches.
+type subscription struct {
+	socket   *socket
+	watch    source
+	url      string
+	alias    string // the spelling that the client used, until it is told
+	throttle time.Duration
+	release  func() // of the identity that is kept alive; nil: none is
+
+	// Only the writing goroutine uses these.
+	view view
+	last time.Time // when the last message was sent
+
+	// Guarded by socket.mu.
+	live     bool          // watch is set
+	isDue    bool          // is on the list, or will be when it is live
+	ending   bool          // the client has asked for its end
+	over     bool          // nothing more is sent
+	wait     *time.Timer   // until throttle allows the next message
+	replaces *subscription // whose client keeps its document: other credentials, the same url
+}
+
+// subscribe starts a subscription, in place of one to the same url.
+func (s *socket) subscribe(e *endpoint, url string, m subscribe, header http.Header) {
+	sub := &subscription{socket: s, url: url, throttle: time.Duration(m.Throttle * float64(time.Millisecond))}
+	sub.view.version = m.Version
+	if m.URL != url {
+		sub.alias = m.URL
+	}
+	old := s.find(url)
+	if limit := s.p.cfg.Limits.SubscriptionsPerConnection; old == nil && s.full(limit) {
+		s.refuse(m.URL, url, codeLimit, fmt.Sprintf("this connection has %d subscriptions, which is its limit", limit))
+		return
+	}
+	if old != nil {
+		s.drop(old)
+		if m.Version == "" && len(m.Headers) > 0 {
+			sub.replaces = s.lastTold(old)
+		}
+	}
+	watch, err := s.p.watch(e, url, header, sub)
+	if err != nil {
+		code := codeLimit
+		if errors.Is(err, poller.ErrClosed) {
+			code = codeShuttingDown
+		}
+		s.refuse(m.URL, url, code, err.Error())
+		return
+	}
+	s.mu.Lock()
+	sub.watch, sub.release = watch, s.p.hold(e, url, header)
+	if s.closed {
+		s.mu.Unlock()
+		sub.letGo()
+		return
+	}
+	sub.live = true
+	s.subscriptions = append(s.subscriptions, sub)
+	if sub.alias != "" || watch.Newest() != nil {
+		sub.isDue = true
+	}
+	if sub.isDue {
+		s.dueLocked(sub)
+	}
+	s.mu.Unlock()
+}
+
+// Wake implements poller.Watcher: there is something to tell.
+func (sub *subscription) Wake() {
+	s := sub.socket
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if sub.isDue || sub.over {
+		return
+	}
+	sub.isDue = true
+	if sub.live {
+		s.dueLocked(sub)
+	}
+}
+
+// dueLocked puts sub on the list and sees to it that somebody writes.
+func (s *socket) dueLocked(sub *subscription) {
+	s.due = append(s.due, sub)
+	if !s.writing && !s.closed {
+		s.writing = true
+		s.p.writers.add(s)
+	}
+}
+
+// news appends the frames that tell a subscription's client what it does not
+// know yet.
+func (s *socket) news(frames net.Buffers, sub *subscription, ending bool) net.Buffers {
+	if sub.alias != "" {
+		frames = append(frames, textFrame(func(b []byte) []byte { return appendAlias(b, sub.url, sub.alias) }))
+		sub.alias = ""
+	}
+	if ending {
+		s.drop(sub)
+		return append(frames, textFrame(func(b []byte) []byte { return appendEnd(b, sub.url, nil) }))
+	}
+	snapshot := sub.watch.Newest()
+	if snapshot == nil || sub.throttled() {
+		return frames
+	}
+	messages, n := sub.view.next(snapshot)
+	for _, m := range messages[:n] {
+		frames = append(frames, s.frame(m))
+	}
+	if n > 0 && sub.throttle > 0 {
+		sub.last = time.Now()
+	}
+	if snapshot.Over {
+		s.drop(sub)
+	}
+	return frames
+}
+
+// throttled reports whether the client wants to hear nothing yet, and sees to
+// it that it hears the newest when it does.
+func (sub *subscription) throttled() bool {
+	if sub.throttle == 0 || !sub.view.begun {
+		return false
+	}
+	left := time.Until(sub.last.Add(sub.throttle))
+	if left <= 0 {
+		return false
+	}
+	sub.socket.mu.Lock()
+	defer sub.socket.mu.Unlock()
+	switch {
+	case sub.over:
+	case sub.wait == nil:
+		sub.wait = time.AfterFunc(left, sub.Wake)
+	default:
+		sub.wait.Reset(left)
+	}
+	return true
+}
+
+// frame returns m as this peer takes it.
+func (s *socket) frame(m message) []byte {
+	if s.deflate {
+		return m.encoded("deflated", buildDeflated)
+	}
+	return m.encoded("frame", buildFrame)
+}
+
+func buildFrame(s *poller.Snapshot, k poller.Key) []byte {
+	return textFrame(func(b []byte) []byte { return messageOf(s, k).append(b, s.URL) })
+}
+
+func buildDeflated(s *poller.Snapshot, k poller.Key) []byte {
+	return deflateFrame(messageOf(s, k).encoded("frame", buildFrame))
+}
+
+// unsubscribe has the writer send the end of a subscription, after what is
+// under way.
+func (s *socket) unsubscribe(asked string) {
+	asked, _, _ = strings.Cut(asked, "#")
+	var sub *subscription
+	if _, url, ok := s.p.routes.Load().resolve(asked); ok {
+		sub = s.find(url)
+	}
+	if sub == nil {
+		s.complain(fmt.Sprintf("unsubscribe: there is no subscription to %.200q", asked))
+		return
+	}
+	s.mu.Lock()
+	sub.ending = true
+	wake := !sub.isDue
+	if wake {
+		sub.isDue = true
+		s.dueLocked(sub)
+	}
+	s.mu.Unlock()
+}
+
+func (s *socket) find(url string) *subscription {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, sub := range s.subscriptions {
+		if sub.url == url && !sub.ending {
+			return sub
+		}
+	}
+	return nil
+}
+
+// full reports whether there is no room for another subscription. Those whose
+// end is still to be told make room, up to as many again: a client that does
+// not read cannot pile them up.
+func (s *socket) full(limit int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := 0
+	for _, sub := range s.subscriptions {
+		if !sub.ending {
+			n++
+		}
+	}
+	return n >= limit || len(s.subscriptions) >= 2*limit
+}
+
+// lastTold is the subscription whose view says what the client holds: old, or
+// the one that old was to take over from and has not yet.
+func (s *socket) lastTold(old *subscription) *subscription {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if old.replaces != nil {
+		return old.replaces
+	}
+	return old
+}
+
+// drop takes a subscription off the socket; nothing more is sent for it, and
+// nothing keeps it.
+func (s *socket) drop(sub *subscription) {
+	s.mu.Lock()
+	sub.endLocked()
+	for _, list := range []*[]*subscription{&s.subscriptions, &s.due} {
+		if i := slices.Index(*list, sub); i >= 0 {
+			*list = slices.Delete(*list, i, i+1)
+		}
+	}
+	s.mu.Unlock()
+	sub.letGo()
+}
+
+// letGo ends what a subscription holds. No lock is held.
+func (sub *subscription) letGo() {
+	sub.watch.Close()
+	if sub.release != nil {
+		sub.release()
+	}
+}
+
+func (sub *subscription) endLocked() {
+	sub.over = true
+	if sub.wait != nil {
+		sub.wait.Stop()
+	}
+}

@@ -1,0 +1,146 @@
+package proxy
+
+import (
+	"net"
+	"runtime"
+	"slices"
+	"sync"
+)
+
+// writers are the goroutines that send. There are as many as can run at once,
+// and they are there only while there is something to send: a change to ten
+// thousand sockets costs ten thousand system calls and hardly more.
+//
+// A socket that has something due is in the queue once, however much is due to
+// it: what has come up until its turn goes out in one send. A writer waits for
+// nobody. What a peer does not take at once is left to a goroutine of that
+// socket, which comes back to the queue when it is done.
+type writers struct {
+	mu          sync.Mutex // guards the fields below, and every socket.next
+	first, last *socket    // the queue
+	running     int
+}
+
+var maxWriters = runtime.GOMAXPROCS(0)
+
+// add puts a socket into the queue. It does not wait.
+func (w *writers) add(s *socket) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.last == nil {
+		w.first = s
+	} else {
+		w.last.next = s
+	}
+	w.last = s
+	if w.running < maxWriters {
+		w.running++
+		go w.run()
+	}
+}
+
+// take takes the next socket off the queue; nil when the writer is not needed
+// any more.
+func (w *writers) take() *socket {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	s := w.first
+	if s == nil {
+		w.running--
+		return nil
+	}
+	w.first, s.next = s.next, nil
+	if w.first == nil {
+		w.last = nil
+	}
+	return s
+}
+
+// turn is how many sockets are served before others may run.
+const turn = 32
+
+func (w *writers) run() {
+	var o outbox
+	for n := 1; ; n++ {
+		s := w.take()
+		if s == nil {
+			return
+		}
+		s.write(&o)
+		if n%turn == 0 {
+			runtime.Gosched()
+		}
+	}
+}
+
+// An outbox is what a writer works with, so that a delivery allocates nothing.
+type outbox struct {
+	tasks  []task
+	frames net.Buffers
+	sender sender
+}
+
+// A task is a subscription whose client does not know the newest.
+type task struct {
+	sub    *subscription
+	ending bool // nor that it ends
+}
+
+// write sends what is due to the socket.
+func (s *socket) write(o *outbox) {
+	if !s.takeDue(o) {
+		return
+	}
+	o.frames = o.frames[:0]
+	for _, t := range o.tasks {
+		o.frames = s.news(o.frames, t.sub, t.ending)
+	}
+	rest, done, err := s.wire.try(&o.sender, o.frames)
+	switch {
+	case err != nil:
+		s.wire.Conn.Close() // read ends, and with it the socket
+	case !done:
+		go s.writeSlowly(slices.Clone(rest))
+	default:
+		s.written()
+	}
+}
+
+// writeSlowly waits for a peer that does not take everything at once.
+func (s *socket) writeSlowly(frames net.Buffers) {
+	if s.wire.writeFrames(frames) == nil {
+		s.written()
+	}
+}
+
+// takeDue takes over what is due. It reports false when nothing is.
+func (s *socket) takeDue(o *outbox) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	o.tasks = o.tasks[:0]
+	if len(s.due) == 0 || s.closed {
+		s.writing = false
+		return false
+	}
+	for _, sub := range s.due {
+		sub.isDue = false
+		if old := sub.replaces; old != nil {
+			sub.view.version, sub.replaces = old.view.version, nil
+		}
+		o.tasks = append(o.tasks, task{sub, sub.ending})
+	}
+	clear(s.due)
+	s.due = s.due[:0]
+	return true
+}
+
+// written puts the socket into the queue again if more has become due.
+func (s *socket) written() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.due) == 0 || s.closed {
+		s.writing = false
+		return
+	}
+	s.p.writers.add(s)
+}
