@@ -1,4 +1,45 @@
 // Package diff says what changed between two successive responses of an API.
+//
+// One law holds: Apply(old, Diff(old, new)) is new, exactly. Numbers are
+// compared by value at any size, strings by value, members of objects in any
+// order and by the last of one name; nothing passes through a float64, and what
+// goes into a patch is copied as it was written.
+//
+// # Why no trees
+//
+// Two successive polls are nearly the same bytes. A differ that decodes both
+// spends almost all of its time to learn that, and loses exactness in doing so.
+// This one never decodes. It keeps an index of the old document, 24 bytes for
+// each array and object: where it begins and ends, which is around it, the
+// how-manieth it is. With that, a comparison has two steps.
+//
+// The first (follower) reads the new text along the old one. Stretches that are
+// alike are found by comparing bytes, a cache line at a time; they are valid
+// because the old document is, and their part of the new index is the old one
+// shifted. Only where the texts differ is there anything to scan. At such a
+// place the two must get back into step: at a member by its name, at an element
+// of an array by trying which of the next old elements is there again. The
+// step is only ever a guess, which costs time if it is wrong: what it yields is
+// a validated text, its index, and a list of runs that both have in common.
+//
+// The second (patcher) walks both indexes together, and the runs tell it what
+// to skip. So an array of ten thousand elements of which three are new is three
+// runs and three elements. What is left of an array is paired by identity: the
+// members that Options name, or else one that is a different scalar in every
+// element (position in the document is no identity: feeds are sorted newest
+// first). The elements that need not move are a heaviest increasing
+// subsequence of the pairs; arrays of scalars get a longest common
+// subsequence. Elements are removed from the last to the first, moved, added
+// from the first to the last, and changed at last, where they belong: so every
+// index is what it is in one of the two documents, but those of moves, which a
+// Fenwick tree counts.
+//
+// Patches are written straight into one buffer. What was written for an array or
+// object is taken back, and the whole replaced, as soon as that is shorter; so
+// no patch exceeds its document, and the work is linear: every loop that could
+// be quadratic (the subsequence, the look for a shorter form, comparing in
+// depth what was compared in breadth) has a budget that depends on the two
+// documents alone, so that the same two always give the same patch.
 package diff
 
 import (

@@ -8,30 +8,27 @@ import (
 	"unsafe"
 )
 
-// fastest is the processor time of f, the least of several tries, so that
-// whatever else the machine does counts as little as can be.
-func fastest(times int, f func()) time.Duration {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	best, batch := time.Duration(math.MaxInt64), 1
-	for range times {
-		start := threadTime()
-		for range batch {
+// cost is the processor time of one call of f, that of its garbage included:
+// the lesser of two means over enough calls.
+func cost(f func()) time.Duration {
+	best := time.Duration(math.MaxInt64)
+	for range 2 {
+		runtime.GC()
+		start, calls := processTime(), 0
+		for spent := time.Duration(0); spent < 4*time.Millisecond; spent = processTime() - start {
 			f()
+			calls++
 		}
-		spent := threadTime() - start
-		best = min(best, spent/time.Duration(batch))
-		if spent < 30*time.Microsecond {
-			batch *= 2
-		}
+		best = min(best, (processTime()-start)/time.Duration(calls))
 	}
 	return best
 }
 
-// threadTime is the processor time of this thread (Linux).
-func threadTime() time.Duration {
-	const clockThreadCPU = 3
+// processTime is the processor time of this process (Linux). Unlike the wall
+// clock it does not mind what else the machine does.
+func processTime() time.Duration {
+	const clockProcessCPU = 2
 	var t syscall.Timespec
-	syscall.Syscall(syscall.SYS_CLOCK_GETTIME, clockThreadCPU, uintptr(unsafe.Pointer(&t)), 0)
+	syscall.Syscall(syscall.SYS_CLOCK_GETTIME, clockProcessCPU, uintptr(unsafe.Pointer(&t)), 0)
 	return time.Duration(t.Nano())
 }
