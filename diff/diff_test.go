@@ -99,7 +99,7 @@ func TestPatchesWithIgnore(t *testing.T) {
 func TestPatchesOfLists(t *testing.T) {
 	t.Parallel()
 	g := generator{rand.New(rand.NewPCG(9, 10))}
-	for range 250 {
+	for range 120 {
 		var records []string
 		for i := range g.IntN(60) {
 			records = append(records, g.record(i))

@@ -12,6 +12,7 @@ type Document struct {
 	raw   []byte
 	nodes []node
 	space bool // raw may hold white space between tokens
+	blank int  // at least so many bytes of it
 }
 
 // Bytes returns the text as it was given to Parse or Next.
@@ -114,5 +115,5 @@ func (f *follower) document(valid bool) (*Document, error) {
 	}
 	nodes := make([]node, len(f.nodes))
 	copy(nodes, f.nodes)
-	return &Document{raw: f.raw, nodes: nodes, space: f.space}, nil
+	return &Document{raw: f.raw, nodes: nodes, space: f.space, blank: f.blank}, nil
 }

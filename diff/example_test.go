@@ -14,10 +14,11 @@ func Example() {
 	if err != nil {
 		panic(err)
 	}
+	const more = `{"id": "c", "bikes": 12}, {"id": "d", "bikes": 7}, {"id": "e", "bikes": 21}, {"id": "f", "bikes": 1}, {"id": "g", "bikes": 9}`
 	polls := []string{
-		`{"time": 1, "stations": [{"id": "a", "bikes": 3}, {"id": "b", "bikes": 0}, {"id": "c", "bikes": 12}, {"id": "d", "bikes": 7}]}`,
-		`{"time": 2, "stations": [{"id": "a", "bikes": 3}, {"id": "b", "bikes": 0}, {"id": "c", "bikes": 12}, {"id": "d", "bikes": 7}]}`,
-		`{"time": 3, "stations": [{"id": "b", "bikes": 1}, {"id": "c", "bikes": 12}, {"id": "d", "bikes": 7.0}]}`,
+		`{"time": 1, "stations": [{"id": "a", "bikes": 3}, {"id": "b", "bikes": 0}, ` + more + `]}`,
+		`{"time": 2, "stations": [{"bikes": 3.0, "id": "a"}, {"id": "b", "bikes": 0}, ` + more + `]}`,
+		`{"time": 3, "stations": [{"id": "b", "bikes": 1}, ` + more + `]}`,
 	}
 	newest, err := d.Parse([]byte(polls[0]))
 	if err != nil {

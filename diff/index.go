@@ -29,7 +29,8 @@ type indexer struct {
 	raw   []byte
 	nodes []node
 	depth int
-	space bool // white space was seen
+	space bool // there may be white space
+	blank int  // bytes of it that were seen
 }
 
 // root reads a whole document from scratch. It reports whether it is valid.
@@ -43,8 +44,10 @@ func (x *indexer) root() bool {
 
 func (x *indexer) skipSpace(p int) int {
 	if p < len(x.raw) && x.raw[p] <= ' ' {
+		q := skipSpace(x.raw, p)
 		x.space = true
-		return skipSpace(x.raw, p)
+		x.blank += q - p
+		return q
 	}
 	return p
 }

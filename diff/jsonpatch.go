@@ -51,7 +51,7 @@ func (s *patcher) patch(r *rule, old, new *Document, runs []run) (patch []byte, 
 // documents.
 func (s *patcher) begin(r *rule, old, new *Document, runs []run) (end func()) {
 	s.old, s.new, s.runs, s.runAt = old, new, runs, 0
-	s.out, s.path, s.sides, s.limit = s.out[:0], s.path[:0], s.sides[:0], len(new.raw)
+	s.out, s.path, s.sides, s.limit = s.out[:0], s.path[:0], s.sides[:0], len(new.raw)-new.blank
 	s.ignores, s.changed, s.quiet = r != nil && r.ignores, false, 0
 	s.last = run{}
 	s.effort = 1<<16 + 8*len(new.raw)

@@ -117,12 +117,15 @@ func (r *reader) str() string {
 	return unitString(units)
 }
 
+// letters are the escapes that stand for control characters.
+var letters = strings.NewReplacer("b", "\b", "f", "\f", "n", "\n", "r", "\r", "t", "\t")
+
 func unitString(units []uint16) string {
-	var b strings.Builder
+	b := make([]byte, 0, 4*len(units))
 	for _, u := range units {
-		fmt.Fprintf(&b, "%04x", u)
+		b = append(b, hexDigits[u>>12], hexDigits[u>>8&15], hexDigits[u>>4&15], hexDigits[u&15])
 	}
-	return b.String()
+	return string(b)
 }
 
 // exactly writes a number as mantissa and power of ten in one way only.

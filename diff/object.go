@@ -125,7 +125,14 @@ func (s *patcher) writeMembers(base, mid int, r *rule) bool {
 			}
 		default:
 			o := s.sides[mate].member
-			if !s.memberValue(&o, &n, r) {
+			if o.node < 0 && n.node < 0 { // they differ, or hopeless had marked them
+				name := s.new.name(&n)
+				mark := s.enter(name)
+				ok := s.replace(n.value, r.member(name))
+				if s.path = s.path[:mark]; !ok {
+					return false
+				}
+			} else if !s.memberValue(&o, &n, r) {
 				return false
 			}
 		}

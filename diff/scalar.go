@@ -169,9 +169,10 @@ func (n *number) readExponent(e []byte) {
 }
 
 func equalNumbers(a, b []byte) bool {
-	if isInteger(a) && isInteger(b) {
-		x, y := string(a), string(b) // they differ
-		return x == "0" && y == "-0" || x == "-0" && y == "0"
+	if x, ok := plain(a); ok {
+		if y, ok := plain(b); ok {
+			return string(x) == string(y)
+		}
 	}
 	m, n := parseNumber(a), parseNumber(b)
 	if m.negative != n.negative || !equalDigits(m.digits, n.digits) {
@@ -183,15 +184,28 @@ func equalNumbers(a, b []byte) bool {
 	return m.bigPower().Cmp(n.bigPower()) == 0
 }
 
-// isInteger reports whether a number is written with digits alone: there is but
-// one way to write each.
-func isInteger(b []byte) bool {
-	for _, c := range b[1:] {
-		if c-'0' > 9 {
-			return false
+// plain returns a number that has no exponent without the zeros that do not
+// count: what is equal is then written alike.
+func plain(b []byte) ([]byte, bool) {
+	point := false
+	for _, c := range b {
+		if c > '9' {
+			return nil, false
+		}
+		point = point || c == '.'
+	}
+	if point {
+		for b[len(b)-1] == '0' {
+			b = b[:len(b)-1]
+		}
+		if b[len(b)-1] == '.' {
+			b = b[:len(b)-1]
 		}
 	}
-	return true
+	if string(b) == "-0" {
+		b = b[1:]
+	}
+	return b, true
 }
 
 // bigPower is the power of ten where it may exceed an int64.

@@ -80,7 +80,7 @@ func TestFeeds(t *testing.T) {
 			t.Parallel()
 			var d *Differ
 			var doc *Document
-			budget := 3_000_000 // bytes to be judged: the judge is slow
+			budget := 1_000_000 // bytes to be judged: the judge is slow
 			if testing.Short() {
 				budget /= 10
 			}
@@ -188,7 +188,7 @@ func TestAdversaries(t *testing.T) {
 			text := []byte(pair[1])
 			ratio := 1e9
 			var patch []byte
-			for range 5 {
+			for range 3 {
 				start := time.Now()
 				json.Valid(text)
 				valid := time.Since(start)
@@ -199,7 +199,7 @@ func TestAdversaries(t *testing.T) {
 				ratio = min(ratio, float64(time.Since(start))/float64(valid))
 			}
 			t.Logf("%.2f times json.Valid, %d bytes for %d", ratio, len(patch), len(text))
-			if ratio > 30 {
+			if ratio > 50 {
 				t.Errorf("%.0f times json.Valid", ratio)
 			}
 		})

@@ -239,7 +239,9 @@ func printHead() {
 }
 
 // micro is the mean of a pair, in microseconds.
-func (r *row) micro(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1000 / float64(r.pairs) }
+func (r *row) micro(d time.Duration) float64 {
+	return float64(d.Nanoseconds()) / 1000 / float64(r.pairs)
+}
 
 func (r *row) print() {
 	n, p, w, v := r.micro(r.next), r.micro(r.stateless), r.micro(r.wi2l), r.micro(r.valid)
