@@ -66,7 +66,7 @@ func checkPatch(t *testing.T, o Options, old, new []byte) {
 func TestPatchesOfGeneratedTrees(t *testing.T) {
 	t.Parallel()
 	g := generator{rand.New(rand.NewPCG(3, 4))}
-	for range 4000 {
+	for range 4000 / slow {
 		old, new := g.pair()
 		checkPatch(t, Options{}, old, new)
 	}
@@ -77,7 +77,7 @@ func TestPatchesWithKeys(t *testing.T) {
 	t.Parallel()
 	g := generator{rand.New(rand.NewPCG(5, 6))}
 	o := Options{Keys: map[string][]string{"": {"id"}, "/*": {"a", "b"}, "/a": {"/id"}, "/*/*": {"/a/0"}, "/b/*": {"/"}, "/c": {""}}}
-	for range 3000 {
+	for range 3000 / slow {
 		old, new := g.pair()
 		checkPatch(t, o, old, new)
 	}
@@ -87,7 +87,7 @@ func TestPatchesWithIgnore(t *testing.T) {
 	t.Parallel()
 	g := generator{rand.New(rand.NewPCG(7, 8))}
 	pointers := []string{"/a", "/b", "/*/a", "/*/*", "/*/*/id", "/a/*", "/0", "/*/0", "/*/b/1", "/~1", "/~0", "/", "/é", "/*/*/*/a", "/id/c"}
-	for range 4000 {
+	for range 4000 / slow {
 		old, new := g.pair()
 		o := Options{Ignore: []string{pointers[g.IntN(len(pointers))], pointers[g.IntN(len(pointers))]}}
 		checkPatch(t, o, old, new)
@@ -99,7 +99,7 @@ func TestPatchesWithIgnore(t *testing.T) {
 func TestPatchesOfLists(t *testing.T) {
 	t.Parallel()
 	g := generator{rand.New(rand.NewPCG(9, 10))}
-	for range 120 {
+	for range 120 / slow {
 		var records []string
 		for i := range g.IntN(60) {
 			records = append(records, g.record(i))

@@ -47,7 +47,7 @@ func checkFollow(t *testing.T, old, new []byte) {
 
 func TestFollowFindsWhatAnIndexerFinds(t *testing.T) {
 	g := generator{rand.New(rand.NewPCG(1, 2))}
-	for range 12000 {
+	for range 12000 / slow {
 		old, new := g.pair()
 		if g.IntN(3) == 0 {
 			new = g.damage(new)
