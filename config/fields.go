@@ -8,10 +8,10 @@ import (
 // notYet lists the settings that are parsed but whose behaviour is not built, each with the one value that
 // is accepted; "" accepts no value at all. When the behaviour is there, its line goes.
 var notYet = map[string]string{
-	"tls":                      "",
-	"compression":              "false",
-	"max_connection_age":       "0s",
-	"log.access":               "false",
+	"tls":                "",
+	"compression":        "false",
+	"max_connection_age": "0s",
+	"log.access":         "false",
 }
 
 // A field is one key of a mapping. All the keys that there are stand below.

@@ -184,7 +184,7 @@ func TestLongPoll(t *testing.T) {
 		if d := time.Since(started); d != maxWait*time.Second || res.Header.Get("Preference-Applied") != "wait=50" {
 			t.Errorf("held for %v, %s; want at most %d s", d, res.Header.Get("Preference-Applied"), maxWait)
 		}
-		w.answer(func(rw http.ResponseWriter, r *http.Request) { http.Error(rw, "no", 503) })
+		w.answer(func(rw http.ResponseWriter, r *http.Request) { http.Error(rw, "no", http.StatusServiceUnavailable) })
 		time.Sleep(15 * time.Second)
 		time.AfterFunc(20*time.Second, func() { w.json(`{"n":3}`) })
 		res, body = w.do("GET", "/api/x", "Prefer: wait=50", "If-None-Match: "+etag)

@@ -70,7 +70,7 @@ func (w *wire) readable(fd uintptr) bool {
 		case n < len(head) || head[0] != pongFrame[0] || head[1] != pongFrame[1]:
 			return true
 		}
-		if n, err = syscall.Read(int(fd), head[:]); n != len(head) { // cannot be: they were there
+		if n, _ = syscall.Read(int(fd), head[:]); n != len(head) { // cannot be: they were there
 			return true
 		}
 		w.lastRead.Store(time.Now().UnixNano())
