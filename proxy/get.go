@@ -82,6 +82,10 @@ func (p *Proxy) writeSnapshot(w http.ResponseWriter, r *http.Request, s *poller.
 	age := time.Since(at) + ageOnArrival(stored, at)
 	h.Set("Age", strconv.Itoa(int(age/time.Second)))
 	h.Set("Etag", `"`+s.Version+`"`)
+	h.Set(atHeader, string(appendMillis(nil, s.At)))
+	if s.Err != nil {
+		h.Set(sinceHeader, string(appendMillis(nil, at)))
+	}
 	if status == "hit" {
 		status = fmt.Sprintf("hit; ttl=%d", int((interval-time.Since(at))/time.Second))
 	}
@@ -103,6 +107,13 @@ func (p *Proxy) writeSnapshot(w http.ResponseWriter, r *http.Request, s *poller.
 	modified, _ := http.ParseTime(stored.Get("Last-Modified"))
 	http.ServeContent(w, r, "", modified, bytes.NewReader(body))
 }
+
+// What the messages say in at and since, on answers: when the upstream was
+// first seen to say this, and, while it cannot be read, when it was last seen to.
+const (
+	atHeader    = "Pollbridge-At"
+	sinceHeader = "Pollbridge-Since"
+)
 
 // minGzip is the body from which compressing is worth it, in bytes.
 const minGzip = 1 << 10

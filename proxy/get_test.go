@@ -69,6 +69,9 @@ func TestGetIsSharedAndKeptFresh(t *testing.T) {
 		for range 100 {
 			res, _ = w.do("GET", "/api/x")
 		}
+		if first, err := time.Parse(time.RFC3339, res.Header.Get("Pollbridge-At")); err != nil || time.Since(first).Truncate(time.Second) != 4*time.Second {
+			t.Errorf("Pollbridge-At: %q, want when the upstream was first seen to say this", res.Header.Get("Pollbridge-At"))
+		}
 		if res.Header.Get("Age") != "4" || res.Header.Get("Cache-Status") != "pollbridge; hit; ttl=6" || res.Header.Get("ETag") != etag {
 			t.Errorf("later answer: %v", res.Header)
 		}

@@ -173,8 +173,11 @@ func appendVersion(dst []byte, version string, at time.Time) []byte {
 // appendTime writes RFC 3339 in UTC, to the millisecond.
 func appendTime(dst []byte, t time.Time) []byte {
 	dst = append(dst, '"')
-	dst = t.UTC().AppendFormat(dst, "2006-01-02T15:04:05.000Z")
-	return append(dst, '"')
+	return append(appendMillis(dst, t), '"')
+}
+
+func appendMillis(dst []byte, t time.Time) []byte {
+	return t.UTC().AppendFormat(dst, "2006-01-02T15:04:05.000Z")
 }
 
 func appendError(dst []byte, err *poller.Error) []byte {

@@ -54,7 +54,7 @@ func (p *Proxy) allowOrigin(h http.Header, r *http.Request) {
 	if p.listsOrigin(r) && !sameHost(r) {
 		h.Set("Access-Control-Allow-Origin", r.Header.Get("Origin"))
 		h.Set("Access-Control-Allow-Credentials", "true")
-		h.Set("Access-Control-Expose-Headers", "Age, Cache-Status, Delta-Base, ETag, IM, Preference-Applied")
+		h.Set("Access-Control-Expose-Headers", "Age, Cache-Status, Delta-Base, ETag, IM, Preference-Applied, Pollbridge-At, Pollbridge-Since")
 	}
 }
 
