@@ -102,6 +102,8 @@ func (p *Proxy) serveEndpoint(w http.ResponseWriter, r *http.Request, e *endpoin
 	case upgrade:
 		p.serveSocket(w, r, e, url)
 		return true
+	case r.Method == http.MethodOptions:
+		return p.servePreflight(w, r, e)
 	case r.Method != http.MethodGet && r.Method != http.MethodHead, r.ContentLength != 0:
 		return false
 	case wantsEvents(r):
