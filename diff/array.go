@@ -17,6 +17,7 @@ type item struct {
 type arrays struct {
 	items  []item // stack
 	mid    int    // of the array at hand
+	lead   []byte // name of the member that leads was true of
 	spans  []span
 	links  []int32
 	moves  moves

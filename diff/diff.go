@@ -85,7 +85,7 @@ func (d *Differ) root() *rule {
 // raw, which must not be modified any more.
 func (d *Differ) Parse(raw []byte) (*Document, error) {
 	s := scratches.Get().(*scratch)
-	defer scratches.Put(s)
+	defer s.release()
 	return s.follower.parse(raw)
 }
 
@@ -102,7 +102,7 @@ func (d *Differ) Next(old *Document, raw []byte) (doc *Document, patch []byte, e
 		return old, nil, nil
 	}
 	s := scratches.Get().(*scratch)
-	defer scratches.Put(s)
+	defer s.release()
 	if doc, err = s.follower.parseAlong(old, raw); err != nil {
 		return nil, nil, err
 	}
@@ -118,7 +118,7 @@ func (d *Differ) Next(old *Document, raw []byte) (doc *Document, patch []byte, e
 // Documents that say the same have the patch [].
 func (d *Differ) Diff(old, new *Document) []byte {
 	s := scratches.Get().(*scratch)
-	defer scratches.Put(s)
+	defer s.release()
 	s.follower.align(old, new.raw)
 	patch, _ := s.patcher.patch(d.root(), old, new, s.follower.runs)
 	return patch
@@ -128,6 +128,12 @@ func (d *Differ) Diff(old, new *Document) []byte {
 type scratch struct {
 	follower follower
 	patcher  patcher
+}
+
+// release gives the scratch back; it must not keep documents alive.
+func (s *scratch) release() {
+	s.follower.raw, s.follower.old = nil, nil
+	scratches.Put(s)
 }
 
 // scratches keeps the working memory from one comparison to the next.

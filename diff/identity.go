@@ -3,6 +3,7 @@ package diff
 import (
 	"bytes"
 	"hash/maphash"
+	"strings"
 )
 
 // Identity: which element of an old array is which of the new one, although it
@@ -54,12 +55,27 @@ func (s *patcher) clearHashes(base int) {
 }
 
 // pairByLead pairs the elements of old and new by one of their first members,
-// where that is a text, the same in half of them, and different in all of old
-// and all of new. That is what most feeds look like, and quickly found.
+// where that is a text, different in all of old and all of new, and has the name
+// of an identity or is the same in half of them. That is what most feeds look
+// like, and quickly found.
 func (s *patcher) pairByLead(base, mid int) bool {
 	for skip := range maxLead {
-		if s.leads(base, mid, skip) && s.leads(mid, len(s.sides), skip) && 2*s.wouldPair(base, mid) >= min(mid-base, len(s.sides)-mid) {
+		if !s.leads(base, mid, skip) {
+			continue
+		}
+		named := namesIdentity(s.arrays.lead)
+		if s.leads(mid, len(s.sides), skip) && (named || 2*s.wouldPair(base, mid) >= min(mid-base, len(s.sides)-mid)) {
 			s.pairByHash(base, mid, false)
+			return true
+		}
+	}
+	return false
+}
+
+// namesIdentity reports whether a name is such as identities have.
+func namesIdentity(name []byte) bool {
+	for _, end := range []string{"id", "hex", "key"} {
+		if n := len(name) - len(end); n >= 0 && strings.EqualFold(string(name[n:]), end) {
 			return true
 		}
 	}
@@ -99,6 +115,7 @@ func (s *patcher) leads(i, j, skip int) bool {
 		}
 		s.table.slots[at] = slot{e.hash, int32(i + 1)}
 	}
+	s.arrays.lead = name
 	return true
 }
 
@@ -187,7 +204,6 @@ type finder struct {
 	rows    []int // numbers in sides; -1 for those that are there for comparison
 	olds    int   // how many rows are of old
 	cells   []uint64
-	pairs   []int
 }
 
 // A column is a member, or a member of a member, by name as written.
@@ -205,9 +221,6 @@ func (f *finder) collect(s *patcher, a value, base, mid int) bool {
 		e := &s.sides[i]
 		doc := s.docOf(i, mid)
 		if e.mate != alone || e.node < 0 || doc.raw[e.start] != '{' {
-			if i >= mid && f.olds == 0 {
-				continue
-			}
 			continue
 		}
 		if len(f.columns) == 0 {
@@ -338,9 +351,6 @@ func (f *finder) distinct(t *table, c, i, j int, context bool) bool {
 		return true
 	}
 	for row := i; row < j; row++ {
-		if context && f.rows[row] < 0 {
-			continue
-		}
 		if f.rows[row] >= 0 && !insert(row) {
 			return false
 		}

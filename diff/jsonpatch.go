@@ -55,7 +55,7 @@ func (s *patcher) begin(r *rule, old, new *Document, runs []run) (end func()) {
 	s.ignores, s.changed, s.quiet = r != nil && r.ignores, false, 0
 	s.last = run{}
 	s.effort = 1<<16 + 8*len(new.raw)
-	return func() { s.old, s.new, s.runs = nil, nil, nil }
+	return func() { s.old, s.new, s.runs, s.arrays.lead = nil, nil, nil, nil }
 }
 
 // finish returns a copy of the patch where it is smaller than new.

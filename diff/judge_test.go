@@ -100,7 +100,7 @@ func (r *reader) str() string {
 				r.pos += 6
 				continue
 			}
-			units = append(units, uint16(strings.NewReplacer("b", "\b", "f", "\f", "n", "\n", "r", "\r", "t", "\t").Replace(r.text[r.pos+1 : r.pos+2])[0]))
+			units = append(units, uint16(letters.Replace(r.text[r.pos+1 : r.pos+2])[0]))
 			r.pos += 2
 			continue
 		}

@@ -8,7 +8,7 @@ package diff
 // can only be sent whole.
 func (d *Differ) MergePatch(old, new *Document) []byte {
 	s := scratches.Get().(*scratch)
-	defer scratches.Put(s)
+	defer s.release()
 	s.follower.align(old, new.raw)
 	return s.patcher.mergePatch(old, new, s.follower.runs)
 }

@@ -44,13 +44,12 @@ func TestJSONTestSuite(t *testing.T) {
 	wrap := func(doc *Document) []byte {
 		return fmt.Appendf(nil, `{"pad":"%s","list":[1,%s]}`, strings.Repeat("p", 150), doc.Bytes())
 	}
-	for i, a := range valid {
+	for _, a := range valid {
 		old, err := d.Parse(wrap(a))
 		if err != nil {
 			t.Fatal(err)
 		}
-		before := readTree(old.Bytes())
-		for j, b := range valid {
+		for _, b := range valid {
 			text := wrap(b)
 			new, patch, err := d.Next(old, text)
 			if err != nil {
@@ -62,14 +61,10 @@ func TestJSONTestSuite(t *testing.T) {
 			if patch == nil {
 				continue
 			}
-			if (i+j)%16 > 0 { // the judge is slow; the rest by the judge's trees alone
-				continue
-			}
 			if err := judge(old.Bytes(), text, patch); err != nil {
 				t.Fatalf("%s to %s: %s: %v", a.Bytes(), b.Bytes(), patch, err)
 			}
 		}
-		_ = before
 	}
 }
 

@@ -37,7 +37,7 @@ type row struct {
 func main() {
 	corpus := flag.String("corpus", "../../../shared/corpus", "a folder of feeds, each a folder of successive responses")
 	timed := flag.Int("pairs", 12, "pairs of each feed to time")
-	sized := flag.Int("sizes", 6, "pairs of each feed to compare patch sizes on")
+	sized := flag.Int("sizes", 3, "pairs of each feed to compare patch sizes on")
 	only := flag.String("feed", "", "this feed only")
 	npm := flag.Bool("rfc6902", true, "measure the npm package rfc6902 too, if node and npm are there")
 	flag.Parse()
