@@ -119,29 +119,34 @@ func (r *Rule) telling() []string {
 }
 
 // varyValues returns the values in h of one entry of Rule.Vary: those of a
-// header, or of the one cookie that "Cookie:name" names.
+// header, or of the one cookie that "Cookie:name" names, as they were sent.
 func varyValues(h http.Header, entry string) []string {
 	name, cookie, ok := strings.Cut(entry, ":")
 	if !ok {
 		return h[entry]
 	}
 	var values []string
-	for _, c := range (&http.Request{Header: http.Header{"Cookie": h[name]}}).CookiesNamed(cookie) {
-		values = append(values, c.Value)
+	for _, line := range h[name] {
+		for pair := range strings.SplitSeq(line, ";") {
+			n, v, ok := strings.Cut(strings.TrimSpace(pair), "=")
+			if ok && n == cookie {
+				values = append(values, v)
+			}
+		}
 	}
 	return values
 }
 
 // identity returns the headers of a client that are sent upstream, and whether
-// there is anything in them: without it all who ask are indistinguishable, and
-// what is polled for one of them is shared with all.
+// they tell who it is: without that many clients have the same key, and what is
+// polled for one of them is shared by all.
 func identity(req Request) (h http.Header, private bool) {
 	h = make(http.Header)
 	for _, entry := range req.Rule.telling() {
 		values := varyValues(req.Header, entry)
 		name, cookie, ok := strings.Cut(entry, ":")
 		for _, v := range values {
-			private = private || v != ""
+			private = private || v != "" && !common[name]
 			if ok {
 				v = cookie + "=" + v
 			}
@@ -152,4 +157,12 @@ func identity(req Request) (h http.Header, private bool) {
 		h["Cookie"] = []string{strings.Join(cookies, "; ")} // RFC 6265, section 5.4: one field
 	}
 	return h, private
+}
+
+// common are the headers that tell kinds of clients apart and not persons: that
+// a rule varies by one of these makes no answer private.
+var common = map[string]bool{
+	"Accept": true, "Accept-Charset": true, "Accept-Encoding": true, "Accept-Language": true,
+	"Dnt": true, "Origin": true, "Referer": true, "Save-Data": true, "Sec-Fetch-Dest": true, "Sec-Fetch-Mode": true,
+	"Sec-Fetch-Site": true, "Sec-Gpc": true, "User-Agent": true, "X-Requested-With": true,
 }
