@@ -26,7 +26,7 @@ func readBody(res *http.Response, limit int64, dst *bytes.Buffer) *Error {
 		}
 		body = zr
 	default:
-		return invalid(fmt.Sprintf("the upstream sent Content-Encoding %q, which was not asked for", encoding), nil)
+		return invalid(fmt.Sprintf("the upstream sent Content-Encoding %.60q, which was not asked for", encoding), nil)
 	}
 	if n := res.ContentLength; n > 0 && n <= limit {
 		dst.Grow(int(n) + bytes.MinRead)

@@ -7,11 +7,12 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"regexp"
 )
 
 // An Error says why a poll gave no document, in terms that may be shown to a
-// client: no address, no credential, no text of the upstream's. The cause is
-// for the log alone.
+// client: no address, no credential, no text of the upstream's but the names in
+// a header, cut short. The cause is for the log alone.
 type Error struct {
 	Code    string // one of the codes of protocol.md
 	Message string
@@ -75,10 +76,20 @@ func exchangeError(err error, rule *Rule) *Error {
 	}
 	var netErr net.Error
 	if errors.Is(err, context.DeadlineExceeded) || errors.As(err, &netErr) && netErr.Timeout() {
-		return &Error{Code: CodeTimeout, Message: fmt.Sprintf("the upstream did not answer within %v", rule.timeout()), Cause: err}
+		return &Error{Code: CodeTimeout, Message: fmt.Sprintf("the upstream did not answer within %v", rule.timeout()), Cause: discreet{err}}
 	}
-	return &Error{Code: CodeUnreachable, Message: "the upstream cannot be reached", Cause: err}
+	return &Error{Code: CodeUnreachable, Message: "the upstream cannot be reached", Cause: discreet{err}}
 }
+
+// discreet is an error of net/http without what it repeats of the upstream's
+// answer, which the log is no place for.
+type discreet struct{ error }
+
+var repeated = regexp.MustCompile(`"(?:[^"\\]|\\.)*"|header line: .*`)
+
+func (d discreet) Error() string { return repeated.ReplaceAllLiteralString(d.error.Error(), "…") }
+
+func (d discreet) Unwrap() error { return d.error }
 
 // invalid says that a body is not what it claims to be.
 func invalid(what string, cause error) *Error {

@@ -50,12 +50,16 @@ func newFetcher(base *url.URL, transport http.RoundTripper) fetcher {
 }
 
 // sameOrigin follows redirects within the upstream only: http.Client would
-// carry a rule's own headers, an API key among them, to any host.
+// carry a rule's own headers, an API key among them, to any host. Where a
+// redirect leads today is not asked with validators that may be of where it led
+// yesterday.
 func sameOrigin(req *http.Request, via []*http.Request) error {
 	first := via[0].URL
 	if req.URL.Scheme != first.Scheme || req.URL.Host != first.Host || len(via) >= 10 {
 		return http.ErrUseLastResponse
 	}
+	req.Header.Del("If-None-Match")
+	req.Header.Del("If-Modified-Since")
 	return nil
 }
 
@@ -68,6 +72,9 @@ type answer struct {
 	status int // 200, or 304 where the validators held
 	header http.Header
 	body   []byte
+
+	// redirected says that another URL than the one asked for has answered.
+	redirected bool
 
 	// delimited says that the body's end is known from the message, not from the
 	// end of the connection: then it is whole (RFC 9112, section 8).
@@ -94,13 +101,14 @@ func (f *fetcher) fetch(ctx context.Context, req Request, identity http.Header, 
 	}
 	defer res.Body.Close()
 	a.status, a.header = res.StatusCode, res.Header
+	a.redirected = res.Request != nil && res.Request.Response != nil
 	a.delimited = res.ContentLength >= 0 || len(res.TransferEncoding) > 0 || res.ProtoMajor > 1
 	switch {
 	case req.Rule.Probe && res.StatusCode < 300:
 		io.Copy(io.Discard, io.LimitReader(res.Body, req.Rule.maxBody())) // so that the connection can be used again
 		return a, nil
 	case res.StatusCode == http.StatusOK:
-	case res.StatusCode == http.StatusNotModified && v != (validators{}):
+	case res.StatusCode == http.StatusNotModified && v != (validators{}) && !a.redirected:
 		return a, nil
 	default:
 		e := statusError(res.StatusCode)

@@ -23,6 +23,9 @@ func (r *resource) take(a *answer) (changed bool, err *Error) {
 		return false, err
 	}
 	v := validators{etag: a.header.Get("Etag"), lastModified: a.header.Get("Last-Modified")}
+	if a.redirected {
+		v = validators{} // they are of another URL than the one that is asked
+	}
 	endToEnd(a.header)
 	if a.status == http.StatusNotModified {
 		r.confirm(r.base.seen.updated(a.header))
@@ -116,7 +119,7 @@ func (r *resource) compare(differ *diff.Differ, text []byte, lines bool, content
 		}
 	}
 	if err != nil {
-		return nil, nil, invalid(fmt.Sprintf("the body is not the JSON that its type, %q, says", contentType), err)
+		return nil, nil, invalid(fmt.Sprintf("the body is not the JSON that its type, %.60q, says", contentType), err)
 	}
 	return doc, patch, nil
 }
@@ -149,9 +152,9 @@ func (r *resource) isLines(body []byte, contentType string) (bool, *Error) {
 	switch {
 	case kind == kindBytes, kind != kindJSON && looksBinary(body):
 		if wasJSON || wasLines {
-			return false, invalid(fmt.Sprintf("the body was text before and is now %q", contentType), nil)
+			return false, invalid(fmt.Sprintf("the body was text before and is now %.60q", contentType), nil)
 		}
-		return false, &Error{Code: CodeUnsupportedType, Message: fmt.Sprintf("a body of type %q is neither JSON nor text", contentType)}
+		return false, &Error{Code: CodeUnsupportedType, Message: fmt.Sprintf("a body of type %.60q is neither JSON nor text", contentType)}
 	case kind == kindJSON, wasJSON:
 		return false, nil
 	case wasLines:
@@ -185,7 +188,7 @@ func startsContainer(body []byte) bool {
 func guard(rule *Rule, private bool, h http.Header) *Error {
 	for _, name := range field.List(h["Vary"]) {
 		if name != "accept-encoding" && name != "origin" && !varies(rule, name) {
-			return notShareable("the answer depends on the request header %s (Vary); name it in the rule's vary", http.CanonicalHeaderKey(name))
+			return notShareable("the answer depends on the request header %.60s (Vary); name it in the rule's vary", http.CanonicalHeaderKey(name))
 		}
 	}
 	if private || rule.Proved {
