@@ -127,6 +127,12 @@ func (s *Snapshot) Ended(err *Error) *Snapshot {
 	return &Snapshot{URL: s.URL, Err: err, Over: true, seen: s.seen}
 }
 
+// Withheld returns s for one who may not be shown its document yet: the error
+// alone.
+func (s *Snapshot) Withheld() *Snapshot {
+	return &Snapshot{URL: s.URL, Err: s.Err, Over: s.Over, seen: new(lastSeen)}
+}
+
 // Compact returns the document's JSON without insignificant white space.
 func (s *Snapshot) Compact() []byte {
 	return s.Memo(Key{Kind: "compact"}, func(s *Snapshot, _ Key) []byte { return s.Doc.AppendCompact(nil) })

@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"net/http"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -83,11 +84,13 @@ func (g *gate) Newest() *poller.Snapshot {
 }
 
 // compared returns the document that is the client's: the shared one, once it
-// is proved to be.
+// is proved to be. While that cannot be read nothing can be proved.
 func (g *gate) compared(grant *poller.Snapshot) *poller.Snapshot {
+	shared := g.shared.Newest()
+	fails := shared != nil && shared.Err != nil
 	g.mu.Lock()
 	alone, proven := g.alone, g.proven
-	if alone == nil && !g.proving && !g.closed && grant.Err == nil && !grant.Confirmed().Equal(proven) {
+	if alone == nil && !fails && !g.proving && !g.closed && grant.Err == nil && !grant.Confirmed().Equal(proven) {
 		g.proving = true
 		go g.prove(grant)
 	}
@@ -95,10 +98,12 @@ func (g *gate) compared(grant *poller.Snapshot) *poller.Snapshot {
 	switch {
 	case alone != nil:
 		return alone.Newest()
-	case proven.IsZero():
-		return nil
+	case !proven.IsZero():
+		return shared
+	case fails:
+		return shared.Withheld()
 	}
-	return g.shared.Newest()
+	return nil
 }
 
 // proofs is how often two answers that were given at different times may
@@ -106,30 +111,13 @@ func (g *gate) compared(grant *poller.Snapshot) *poller.Snapshot {
 const proofs = 3
 
 // prove finds out whether the client's own answer is the shared document: a
-// poll of the one is held against a later poll of the other.
+// poll of the one is held against a later poll of the other. Where the
+// comparison itself fails nothing is proved.
 func (g *gate) prove(grant *poller.Snapshot) {
 	defer g.watcher.Wake()
-	same := false
-	for range proofs {
-		shared, err := g.shared.After(g.ctx, grant.Confirmed())
-		if err != nil {
-			return
-		}
-		if shared == nil || shared.Err != nil {
-			break
-		}
-		if same = g.e.same(shared, grant); same {
-			break
-		}
-		if grant, err = g.probe.After(g.ctx, time.Now()); err != nil {
-			return
-		}
-		if grant == nil || grant.Err != nil {
-			break
-		}
-		if same = g.e.same(shared, grant); same {
-			break
-		}
+	same, grant, err := g.sameAs(grant)
+	if err != nil {
+		return
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -139,11 +127,54 @@ func (g *gate) prove(grant *poller.Snapshot) {
 	case same:
 		g.proven = grant.Confirmed()
 	default:
-		alone, err := g.p.poller.Watch(poller.Request{Rule: g.e.alone, URL: g.url, Header: g.header}, g.watcher)
-		if err == nil {
-			g.alone = alone
+		g.proven = time.Time{}
+		g.aloneLocked()
+	}
+}
+
+// aloneLocked polls for the client alone. Where a limit forbids that the client
+// is shown nothing, and it is found out again in a while. g.mu is held.
+func (g *gate) aloneLocked() {
+	var err error
+	if g.alone, err = g.p.poller.Watch(poller.Request{Rule: g.e.alone, URL: g.url, Header: g.header}, g.watcher); err == nil {
+		return
+	}
+	g.proving = true
+	time.AfterFunc(g.e.config.Reauthorize, func() {
+		g.mu.Lock()
+		g.proving = false
+		g.mu.Unlock()
+		g.watcher.Wake()
+	})
+}
+
+// sameAs holds the client's answer against the shared document, and returns
+// the answer that it has used last; nil where there was nothing to hold it
+// against. The error is that of the gate's end.
+func (g *gate) sameAs(grant *poller.Snapshot) (same bool, last *poller.Snapshot, err error) {
+	last = grant
+	defer func() {
+		if v := recover(); v != nil {
+			g.p.log.Error("the answers to a client and to all could not be compared", "rule", g.e.config.Path, "panic", v, "stack", string(debug.Stack()))
+			same = false
+		}
+	}()
+	for range proofs {
+		shared, err := g.shared.After(g.ctx, last.Confirmed())
+		if err != nil || shared == nil || shared.Err != nil {
+			return false, nil, err
+		}
+		if g.e.same(shared, last) {
+			return true, last, nil
+		}
+		if last, err = g.probe.After(g.ctx, time.Now()); err != nil || last == nil || last.Err != nil {
+			return false, last, err
+		}
+		if g.e.same(shared, last) {
+			return true, last, nil
 		}
 	}
+	return false, last, nil
 }
 
 // same reports whether two snapshots are one document, or b one that a was a
