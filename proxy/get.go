@@ -90,6 +90,7 @@ func (p *Proxy) writeSnapshot(w http.ResponseWriter, r *http.Request, s *poller.
 		status = fmt.Sprintf("hit; ttl=%d", int((interval-time.Since(at))/time.Second))
 	}
 	h.Add("Cache-Status", "pollbridge; "+status) // RFC 9211
+	http.NewResponseController(w).SetWriteDeadline(time.Now().Add(sendTime(len(s.Body))))
 	if patch := deltaFor(r, s); patch != nil {
 		writeDelta(w, r, s, patch)
 		return
@@ -114,6 +115,12 @@ const (
 	atHeader    = "Pollbridge-At"
 	sinceHeader = "Pollbridge-Since"
 )
+
+// sendTime is how long a client may take to receive n bytes: 4 KiB a second are
+// slow, less is none that wants them.
+func sendTime(n int) time.Duration {
+	return writeTimeout + time.Duration(n/(4<<10))*time.Second
+}
 
 // minGzip is the body from which compressing is worth it, in bytes.
 const minGzip = 1 << 10

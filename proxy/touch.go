@@ -17,7 +17,8 @@ import (
 // them send none any more. A rule's touch sends one real request per identity
 // and period for as long as that identity watches.
 
-// touches are the identities that are kept alive.
+// touches are the identities that are kept alive: as many as resources may be
+// polled, so that nobody fills the memory with invented ones.
 type touches struct {
 	mu sync.Mutex // guards by, and refs of what is in it
 	by map[[sha256.Size]byte]*touch
@@ -69,6 +70,9 @@ func (p *Proxy) hold(e *endpoint, url string, header http.Header) (release func(
 	p.touches.mu.Lock()
 	defer p.touches.mu.Unlock()
 	t := p.touches.by[key]
+	if t == nil && len(p.touches.by) >= p.cfg.Limits.Resources {
+		return nil
+	}
 	if t == nil {
 		t = p.newTouchLocked(key, e, url, header)
 	}
@@ -130,7 +134,7 @@ func (p *Proxy) passForTouch(e *endpoint, url string, header http.Header) bool {
 	}
 	p.touches.mu.Lock()
 	defer p.touches.mu.Unlock()
-	if p.touches.by[key] != nil {
+	if p.touches.by[key] != nil || len(p.touches.by) >= p.cfg.Limits.Resources {
 		return false
 	}
 	p.newTouchLocked(key, e, url, header) // with nobody watching it is forgotten when its time comes
