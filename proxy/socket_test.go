@@ -26,6 +26,7 @@ type world struct {
 	proxy *Proxy
 	front *pipe.Listener
 	http  *http.Client
+	log   logged // of the proxy, in full
 
 	mu       sync.Mutex // guards the fields below
 	handler  http.HandlerFunc
@@ -47,7 +48,7 @@ func within(t *testing.T, yaml string, f func(w *world)) {
 		upstream := &http.Server{Handler: w, ErrorLog: quiet}
 		go upstream.Serve(back)
 		transport := back.Transport()
-		w.proxy, err = New(cfg, Options{Transport: transport})
+		w.proxy, err = New(cfg, Options{Transport: transport, Log: slog.New(slog.NewTextHandler(&w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
 		if err != nil {
 			t.Fatal(err)
 		}
