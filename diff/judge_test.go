@@ -333,7 +333,7 @@ func judge(old, new, patch []byte) error {
 	if before.twice {
 		return nil // beyond json-patch, as are some of these:
 	}
-	if both := string(old) + string(new); strings.Contains(both, `\ud8`) || strings.Contains(both, `""`) || want[0] != '{' && want[0] != '[' || strings.IndexByte("{[", bytes.TrimSpace(old)[0]) < 0 {
+	if both := strings.ToLower(string(old) + string(new)); strings.Contains(both, `\ud`) || strings.Contains(both, `""`) || want[0] != '{' && want[0] != '[' || strings.IndexByte("{[", bytes.TrimSpace(old)[0]) < 0 {
 		return nil // strings beyond encoding/json, empty names and roots beyond json-patch
 	}
 	p, err := jsonpatch.DecodePatch(patch)
