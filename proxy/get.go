@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"context"
 	"fmt"
+	"io"
 	"mime"
 	"net/http"
 	"slices"
@@ -106,7 +107,29 @@ func (p *Proxy) writeSnapshot(w http.ResponseWriter, r *http.Request, s *poller.
 		}
 	}
 	modified, _ := http.ParseTime(stored.Get("Last-Modified"))
-	http.ServeContent(w, r, "", modified, bytes.NewReader(body))
+	http.ServeContent(&wholeWriter{ResponseWriter: w, body: body}, r, "", modified, bytes.NewReader(body))
+}
+
+// A wholeWriter writes a body that is asked for whole in one piece.
+// ServeContent would have it copied through a buffer made for each request.
+type wholeWriter struct {
+	http.ResponseWriter
+	body  []byte
+	whole bool
+}
+
+func (w *wholeWriter) WriteHeader(status int) {
+	w.whole = status == http.StatusOK
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// ReadFrom implements io.ReaderFrom, which is what ServeContent writes by.
+func (w *wholeWriter) ReadFrom(src io.Reader) (int64, error) {
+	if !w.whole {
+		return io.Copy(w.ResponseWriter, src)
+	}
+	n, err := w.Write(w.body)
+	return int64(n), err
 }
 
 // What the messages say in at and since, on answers: when the upstream was
