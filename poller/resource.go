@@ -180,20 +180,28 @@ func (r *resource) wait(ctx context.Context) bool {
 }
 
 // timers returns when the next poll is due (zero: never) and when the resource
-// is given up unless somebody watches it (zero: somebody does).
+// is given up unless somebody watches it (zero: somebody does). One that is not
+// polled any more is kept until an interval after its last poll, at most maxRest:
+// who comes in the meantime is told what that said, so that those who come and
+// go, however many, do not make it poll more often.
 func (r *resource) timers() (due, abandoned time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s := r.newest.Load()
 	over := s != nil && s.Over
+	rests := over
 	if len(r.watches) == 0 {
-		abandoned = r.left.Add(r.req.Rule.Linger)
-		if over {
-			abandoned = r.left
+		abandoned = r.left
+		if !over {
+			abandoned = r.left.Add(r.req.Rule.Linger)
+			rests = !time.Now().Before(abandoned)
+		}
+		if again := r.started.Add(min(r.req.Rule.Interval, maxRest)); again.After(abandoned) {
+			abandoned = again
 		}
 	}
 	switch {
-	case over:
+	case rests:
 	case r.started.Before(r.want):
 		due = time.Unix(1, 0)
 	case r.next.IsZero():
@@ -203,6 +211,10 @@ func (r *resource) timers() (due, abandoned time.Time) {
 	}
 	return due, abandoned
 }
+
+// maxRest is how long a resource that is not polled is kept for newcomers: it
+// counts as one of Options.Resources.
+const maxRest = 10 * time.Second
 
 func (r *resource) sleep(ctx context.Context, now, due, abandoned time.Time) bool {
 	until := due

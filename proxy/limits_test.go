@@ -410,7 +410,7 @@ func TestSlowClientHoldsNothing(t *testing.T) {
 			}
 			time.Sleep(time.Second / messageRate)
 		}
-		time.Sleep(10 * time.Second) // what has nobody lingers no more
+		time.Sleep(20 * time.Second) // what has nobody lingers no more
 		w.mu.Lock()
 		w.requests = nil
 		w.mu.Unlock()
@@ -477,4 +477,39 @@ func TestSwapAtTheLimit(t *testing.T) {
 		}
 		conn.Close()
 	})
+}
+
+// TestEndedResourceIsNotAskedMore: what is over, and what nobody watches any
+// more, is asked for once an interval, however many come and go: not each
+// newcomer makes a poll of its own.
+func TestEndedResourceIsNotAskedMore(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		h    http.HandlerFunc
+	}{
+		{"gone", func(rw http.ResponseWriter, r *http.Request) { rw.WriteHeader(410) }},
+		{"not shareable", func(rw http.ResponseWriter, r *http.Request) { rw.Header().Set("Set-Cookie", "a=b") }},
+		{"failing", func(rw http.ResponseWriter, r *http.Request) { rw.WriteHeader(500) }},
+		{"good", func(rw http.ResponseWriter, r *http.Request) { io.WriteString(rw, "[1]") }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			within(t, `
+endpoints:
+  - {path: "/api/{thing}", interval: 10s, linger: 0s, vary: []}
+`, func(w *world) {
+				w.answer(c.h)
+				for range 100 {
+					cl := listen(w.dial("/api/x", nil).ws)
+					if _, err := cl.next(time.Minute); err != nil {
+						t.Fatal(err)
+					}
+					cl.ws.CloseNow()
+					time.Sleep(100 * time.Millisecond)
+				}
+				if n := w.polls(); n > 4 {
+					t.Errorf("100 clients in 10 s made %d polls of one resource, whose interval is 10 s", n)
+				}
+			})
+		})
+	}
 }
