@@ -35,6 +35,7 @@ type Proxy struct {
 	clients clients
 	sockets sockets
 	writers writers
+	tidy    tidy
 	touches touches
 	leaving chan struct{} // closed when the proxy begins to drain
 	drain   sync.Once

@@ -15,7 +15,6 @@ import (
 
 	"github.com/coder/websocket"
 	"golang.org/x/net/http/httpguts"
-	"golang.org/x/time/rate"
 
 	"pollbridge/poller"
 )
@@ -35,8 +34,8 @@ type socket struct {
 	client  client
 	deflate bool // the peer takes deflated frames
 
-	// Only the reading goroutine uses these.
-	messages *rate.Limiter
+	// Only the reading goroutine uses this.
+	messages pace
 
 	// mu guards the fields below. It is taken after a resource's lock, in Wake,
 	// so a Watch is never touched with it held.
@@ -78,11 +77,13 @@ func (p *Proxy) serveSocket(w http.ResponseWriter, r *http.Request, e *endpoint,
 		return
 	}
 	ws.SetReadLimit(readLimit)
+	h.wire.buffered.Reset(h.wire) // it read from a chain of readers for what was there already: nothing was
 	s := &socket{p: p, ws: ws, wire: h.wire, client: cl, header: p.routes.Load().only(r.Header)}
 	s.deflate = strings.Contains(w.Header().Get("Sec-WebSocket-Extensions"), "permessage-deflate")
 	s.mu.Lock()
 	s.ping = time.AfterFunc(pingInterval/2+rand.N(pingInterval/2), s.keepAlive)
 	s.mu.Unlock()
+	p.tidy.joined()
 	if !p.sockets.add(s) {
 		go s.end(websocket.StatusGoingAway, "shutting down")
 		return
@@ -124,11 +125,8 @@ func (s *socket) readMessage() bool {
 	if err != nil {
 		return false
 	}
-	if s.messages == nil {
-		s.messages = rate.NewLimiter(messageRate, messageBurst+2*s.p.cfg.Limits.SubscriptionsPerConnection)
-	}
 	switch {
-	case !s.messages.Allow():
+	case !s.messages.allow(time.Now(), messageRate, messageBurst+2*s.p.cfg.Limits.SubscriptionsPerConnection):
 		s.ws.Close(websocket.StatusPolicyViolation, "too many messages")
 		return false
 	case kind != websocket.MessageText:
@@ -139,6 +137,23 @@ func (s *socket) readMessage() bool {
 	default:
 		s.handle(text)
 	}
+	return true
+}
+
+// A pace is how far ahead of its allowance somebody is: when what was sent so
+// far would have been due, at the rate allowed (the generic cell rate
+// algorithm). It is small, because every connection has one. The zero value
+// works.
+type pace struct{ due int64 } // Unix nanoseconds
+
+// allow reports whether one more is within rate a second and bursts of burst.
+func (p *pace) allow(now time.Time, rate, burst int) bool {
+	each := int64(time.Second) / int64(rate)
+	due := max(p.due, now.UnixNano()) + each
+	if due > now.UnixNano()+each*int64(burst) {
+		return false
+	}
+	p.due = due
 	return true
 }
 
@@ -273,6 +288,7 @@ func (s *socket) close() {
 		sub.letGo()
 	}
 	s.ws.CloseNow()
+	s.p.tidy.left()
 	s.p.sockets.remove(s)
 	s.p.clients.remove(s.client)
 }

@@ -194,9 +194,12 @@ type hijacker struct {
 	wire *wire
 }
 
-// The library reads what is longer than its buffer around it, and writes
-// control frames, which are no longer than 127 bytes.
-const bufferSize = 128
+// The library reads what is longer than its buffer around it, so that little
+// buffer does; and writes control frames, which are no longer than 127 bytes.
+const (
+	readBuffer  = 16
+	writeBuffer = 128
+)
 
 // sendBuffer is how many bytes the kernel holds for a peer that does not take
 // them. Left alone it would let that grow to megabytes.
@@ -215,8 +218,8 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		early, _ := buffered.Reader.Peek(n)
 		h.wire.early = bytes.Clone(early)
 	}
-	h.wire.buffered = bufio.NewReaderSize(h.wire, bufferSize)
-	return h.wire, bufio.NewReadWriter(h.wire.buffered, bufio.NewWriterSize(h.wire, bufferSize)), nil
+	h.wire.buffered = bufio.NewReaderSize(h.wire, readBuffer)
+	return h.wire, bufio.NewReadWriter(h.wire.buffered, bufio.NewWriterSize(h.wire, writeBuffer)), nil
 }
 
 // A sender writes to one descriptor after another. It allocates once.
