@@ -179,8 +179,10 @@ func TestGetPassesThrough(t *testing.T) {
 		"Vary":         {"/api/x", header("Vary", "X-Secret"), ""},
 		"404":          {"/api/x", func(rw http.ResponseWriter, r *http.Request) { http.Error(rw, big, 404) }, ""},
 		"500":          {"/api/x", func(rw http.ResponseWriter, r *http.Request) { http.Error(rw, big, 500) }, ""},
-		"redirect":     {"/api/x", func(rw http.ResponseWriter, r *http.Request) { http.Redirect(rw, r, "http://elsewhere.test/", http.StatusFound) }, ""},
-		"image":        {"/api/x", header("Content-Type", "image/png"), ""},
+		"redirect": {"/api/x", func(rw http.ResponseWriter, r *http.Request) {
+			http.Redirect(rw, r, "http://elsewhere.test/", http.StatusFound)
+		}, ""},
+		"image": {"/api/x", header("Content-Type", "image/png"), ""},
 		"not JSON": {"/api/x", func(rw http.ResponseWriter, r *http.Request) {
 			rw.Header().Set("Content-Type", "application/json")
 			io.WriteString(rw, "oops")
