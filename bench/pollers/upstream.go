@@ -87,9 +87,10 @@ func (u *upstream) said(text []byte) (change int64, ok bool) {
 	return change, bytes.Equal(given, text)
 }
 
-// numberAfter reads the number that stands after a prefix, wherever that is.
+// numberAfter reads the number that stands after a prefix, where that is last:
+// the patch of several changes has one after the other.
 func numberAfter(text []byte, prefix string) (n int64, ok bool) {
-	i := bytes.Index(text, []byte(prefix))
+	i := bytes.LastIndex(text, []byte(prefix))
 	if i < 0 {
 		return 0, false
 	}
