@@ -1,10 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"log/slog"
 	"net"
 	"net/http"
@@ -76,9 +78,9 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger, ready func
 	}
 	defer p.Close()
 	s := &server{cfg: cfg, log: log, proxy: p}
-	errorLog := slog.NewLogLogger(log.Handler(), slog.LevelDebug) // what clients do wrong is no news
+	errorLog := newServerLog(log)
 	s.public = &http.Server{Handler: p, ErrorLog: errorLog, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10, DisableGeneralOptionsHandler: true}
-	s.admin = &http.Server{Handler: admin.New(admin.Options{Ready: s.ready, Refresh: p.Refresh}), ErrorLog: errorLog, ReadHeaderTimeout: 10 * time.Second}
+	s.admin = &http.Server{Handler: admin.New(admin.Options{Ready: s.ready, Refresh: p.Refresh}), ErrorLog: errorLog, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}
 
 	listener, err := listen("listen", cfg.Listen)
 	if err != nil {
@@ -118,6 +120,22 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger, ready func
 			return s.drain(signals)
 		}
 	}
+}
+
+// A serverLog takes what net/http has to say. What clients do wrong is no news;
+// that a request ended in a panic is.
+type serverLog struct{ *slog.Logger }
+
+func newServerLog(to *slog.Logger) *log.Logger { return log.New(serverLog{to}, "", 0) }
+
+// Write implements io.Writer.
+func (l serverLog) Write(p []byte) (int, error) {
+	level := slog.LevelDebug
+	if bytes.HasPrefix(p, []byte("http: panic serving")) {
+		level = slog.LevelError
+	}
+	l.Log(context.Background(), level, string(bytes.TrimSpace(p)))
+	return len(p), nil
 }
 
 // listen binds the address of a key of the configuration.
