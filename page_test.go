@@ -25,7 +25,9 @@ func openPage(t *testing.T) *page {
 		chromedp.NoSandbox, // the tests' containers run as root; the pages are our own
 		chromedp.DisableGPU,
 	)
-	ctx, stopBrowser := chromedp.NewExecAllocator(within(t), options...)
+	ctx, stop := context.WithTimeout(t.Context(), 3*patience) // for all that the test does with it
+	t.Cleanup(stop)
+	ctx, stopBrowser := chromedp.NewExecAllocator(ctx, options...)
 	t.Cleanup(stopBrowser)
 	ctx, closeTab := chromedp.NewContext(ctx)
 	t.Cleanup(closeTab)
@@ -54,4 +56,14 @@ func (p *page) until(expression string) {
 	if err != nil {
 		p.t.Fatalf("waiting for %s: %v", expression, err)
 	}
+}
+
+// value is a JavaScript expression's, a string.
+func (p *page) value(expression string) string {
+	p.t.Helper()
+	v, err := chromedp.Run(p.ctx, chromedp.Evaluate[string](expression))
+	if err != nil {
+		p.t.Fatalf("%s: %v", expression, err)
+	}
+	return v
 }

@@ -103,30 +103,36 @@ func TestReadmeScript(t *testing.T) {
 	if !strings.Contains(script, address) {
 		t.Fatalf("the script does not contain %s", docListen)
 	}
-	legacy.set("/page", "<!doctype html><script>const render = data => { window.shown = JSON.stringify(data) }\n"+script+"</script>")
+	legacy.set("/page", "<!doctype html><script>const render = data => { window.shown = JSON.stringify(data) }\n"+
+		script+"\nconst kinds = new Set(), unseen = change; change = operation => { kinds.add(operation.op); unseen(operation) }</script>")
 	yaml := oneBlock(t, "README.md", "yaml")
 
 	var r *running
 	for i, document := range []string{
 		`[{"id":1,"note":"the first"},{"id":2,"note":"the second"},{"id":3,"note":"the third"},{"id":4,"note":"the fourth"}]`,
 		`[{"id":1,"note":"changed"},{"id":2,"note":"the second"},{"id":3,"note":"the third"},{"id":4,"note":"the fourth"}]`,
-		`[{"id":4,"note":"the fourth"},{"id":1,"note":"changed"},{"id":2,"note":"the second"},{"id":3,"note":"the third"}]`,
-		`[{"id":4,"note":"the fourth"},{"id":2,"note":"the second"},{"id":3,"note":"the third"},{"id":5,"note":"last"}]`,
-		`[{"id":4,"note":"the fourth"},{"id":2,"note":"the second"},{"id":3,"note":"the third","a/b~c":{"x":[1]}},{"id":5,"note":"last"}]`,
-		`[{"id":4,"note":"the fourth"},{"id":2,"note":"the second"},{"id":3,"note":"the third","a/b~c":{"x":[1,2,3]}},{"id":5,"note":"last"}]`,
-		`[{"id":4,"note":"the fourth"},{"id":2,"note":"the second"},{"id":3,"note":"the third"},{"id":5,"note":"last"}]`,
+		`[{"id":2,"note":"the second"},{"id":3,"note":"the third"},{"id":1,"note":"changed"},{"id":4,"note":"the fourth"}]`, // moved
+		`[{"id":2,"note":"the second"},{"id":1,"note":"changed"},{"id":4,"note":"the fourth"}]`,                             // removed
+		`[{"id":2,"note":"the second"},{"id":7,"note":"new"},{"id":1,"note":"changed"},{"id":4,"note":"the fourth"}]`,       // inserted
+		`[{"id":2,"note":"the second"},{"id":7,"note":"new","a/b~c":{"x":[1]}},{"id":1,"note":"changed"},{"id":4,"note":"the fourth"}]`,
+		`[{"id":2,"note":"the second"},{"id":7,"note":"new","a/b~c":{"x":[1,2,3]}},{"id":1,"note":"changed"},{"id":4,"note":"the fourth"}]`,
+		`[{"id":2,"note":"the second"},{"id":7,"note":"new"},{"id":1,"note":"changed"},{"id":4,"note":"the fourth"}]`,
+		`[{"id":2,"note":"after a restart"}]`,
 	} {
 		legacy.set("/api/orders", document)
 		switch i {
 		case 0:
 			r = serveBlock(t, yaml, legacy.URL, address)
 			page.open("http://" + address + "/page")
-		case 3:
+		case 8:
 			r.signal(syscall.SIGKILL)
 			r.code()
 			serveBlock(t, yaml, legacy.URL, address)
 		}
 		page.until(fmt.Sprintf("window.shown === JSON.stringify(%s)", document))
+	}
+	if kinds := page.value("[...kinds].sort().join()"); kinds != "add,move,remove,replace" {
+		t.Errorf("the script was given %s only: there is an operation that was not tried", kinds)
 	}
 }
 
