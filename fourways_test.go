@@ -21,6 +21,7 @@ import (
 // a real shell and holds what it prints against what the page says that it
 // prints. Times and ages apart, they are the same to the letter.
 func TestFourWays(t *testing.T) {
+	t.Parallel()
 	for _, tool := range []string{"curl", "sh"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			t.Skipf("no %s on this machine", tool)
@@ -29,12 +30,8 @@ func TestFourWays(t *testing.T) {
 	m := readManual(t, "docs/one-url-four-ways.md")
 	upstream := httptest.NewServer(newShop())
 	t.Cleanup(upstream.Close)
-	r := newReader(t, map[string]string{
-		"127.0.0.1:9000": strings.TrimPrefix(upstream.URL, "http://"),
-		"127.0.0.1:9090": vacantAddress(t),
-		proxyPage:        vacantAddress(t),
-		nginxPage:        vacantAddress(t),
-	})
+	r := newReader(t)
+	r.there[upstreamPage] = strings.TrimPrefix(upstream.URL, "http://")
 	r.serve(m.config)
 	if m.nginx != "" {
 		r.nginx(m.nginx)
@@ -45,10 +42,12 @@ func TestFourWays(t *testing.T) {
 	r.free(block{})
 }
 
-// The addresses of the page that a server has to be awaited on.
+// The addresses that the page has.
 const (
-	proxyPage = "127.0.0.1:8080"
-	nginxPage = "127.0.0.1:8000"
+	upstreamPage = "127.0.0.1:9000"
+	proxyPage    = "127.0.0.1:8080"
+	adminPage    = "127.0.0.1:9090"
+	nginxPage    = "127.0.0.1:8000"
 )
 
 // A shop is a legacy API: a list that is polled, and a way to write to it.
@@ -147,13 +146,13 @@ type reader struct {
 	other *job              // in the other terminal; nil: it is free
 }
 
-func newReader(t *testing.T, there map[string]string) *reader {
+func newReader(t *testing.T) *reader {
 	t.Helper()
 	file, err := binary()
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &reader{t: t, dir: t.TempDir(), path: filepath.Dir(file) + ":" + os.Getenv("PATH"), there: there}
+	r := &reader{t: t, dir: t.TempDir(), path: filepath.Dir(file) + ":" + os.Getenv("PATH"), there: map[string]string{}}
 	r.write(".curlrc", "silent\nshow-error\n") // as on a terminal, where no progress is shown
 	return r
 }
@@ -168,8 +167,8 @@ func (r *reader) write(file, text string) {
 // serve runs the program for as long as the test goes on.
 func (r *reader) serve(config string) {
 	r.t.Helper()
-	r.write("config.yaml", r.outward(config))
-	r.await(r.start("exec pollbridge serve --config config.yaml"), proxyPage)
+	server := serveConfig(r.t, strings.NewReplacer(proxyPage, "127.0.0.1:0", adminPage, "127.0.0.1:0").Replace(r.outward(config)))
+	r.there[proxyPage], r.there[adminPage] = server.address, server.admin
 }
 
 // nginx runs the one that the page describes, if there is one on this machine.
@@ -178,9 +177,9 @@ func (r *reader) nginx(server string) {
 	const path = "/usr/sbin/nginx" // no user's PATH has it on Debian
 	if _, err := os.Stat(path); err != nil {
 		r.t.Logf("what the page says of nginx is left out: %v", err)
-		delete(r.there, nginxPage)
 		return
 	}
+	r.there[nginxPage] = vacantAddress(r.t)
 	user := ""
 	if os.Getuid() == 0 {
 		user = "user root;" // the directory is the test's alone
@@ -229,10 +228,10 @@ func (r *reader) homeward(text string) string {
 // play runs the commands of a block and compares what they print.
 func (r *reader) play(k block) {
 	r.t.Helper()
-	if strings.Contains(k.text, nginxPage) && r.there[nginxPage] == "" {
+	first, commands, _ := strings.Cut("\n"+k.text, "\n$ ")
+	if r.there[nginxPage] == "" && (strings.Contains(commands, nginxPage) || r.other == nil && commands == "") {
 		return
 	}
-	first, commands, _ := strings.Cut("\n"+k.text, "\n$ ")
 	if first = trim(first); first != "" { // goes on with what runs there
 		if !k.other || r.other == nil {
 			r.t.Fatalf("line %d: no command", k.line)
