@@ -93,11 +93,12 @@ type Limits struct {
 // upstream and endpoints: the two are nil.
 func Default() *Config {
 	return &Config{
-		Listen: ":8080",
-		Admin:  "127.0.0.1:9090",
-		Socket: "/",
-		Drain:  10 * time.Second,
-		Log:    Log{Level: slog.LevelInfo, Format: "text"},
+		Listen:      ":8080",
+		Admin:       "127.0.0.1:9090",
+		Socket:      "/",
+		Drain:       10 * time.Second,
+		Compression: true,
+		Log:         Log{Level: slog.LevelInfo, Format: "text"},
 		Limits: Limits{
 			Connections:                100_000,
 			ConnectionsPerClient:       1000,
