@@ -107,27 +107,28 @@ type stream struct {
 }
 
 // run tells the client what is newest, waits until there is something newer,
-// and so on until one of them goes.
+// and so on until one of them goes. While throttle holds news back the stream
+// stays as alive as any other.
 func (s *stream) run(p *Proxy, r *http.Request) {
 	beat := time.NewTimer(heartbeat)
 	defer beat.Stop()
-	var leave <-chan time.Time
-	leaving := p.leaving
+	var leave, quiet <-chan time.Time
+	leaving, news := p.leaving, s.news
 	for {
-		told, open := s.tell()
-		if !open {
-			return
-		}
-		if told && s.throttle > 0 {
-			select {
-			case <-time.After(s.throttle):
-			case <-r.Context().Done():
+		if quiet == nil {
+			told, open := s.tell()
+			if !open {
 				return
+			}
+			if told && s.throttle > 0 {
+				quiet, news = time.After(s.throttle), nil
 			}
 		}
 		beat.Reset(heartbeat)
 		select {
-		case <-s.news:
+		case <-news:
+		case <-quiet:
+			quiet, news = nil, s.news
 		case <-beat.C:
 			if !s.send([]byte(":\n\n")) {
 				return

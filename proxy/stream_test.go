@@ -160,6 +160,33 @@ func TestEventStreamThrottle(t *testing.T) {
 	})
 }
 
+// A stream that throttle holds back is not silent for longer than others, and
+// does not hold up the end of the program.
+func TestEventStreamThrottledStaysAlive(t *testing.T) {
+	within(t, served, func(w *world) {
+		s := w.events("/api/x", "Pollbridge-Throttle: 3600000")
+		s.next()
+		if e := s.next(); e.name != "snapshot" {
+			t.Fatalf("%+v, want the snapshot", e)
+		}
+		w.json(`{"n":2}`)
+		for range 4 {
+			started := time.Now()
+			if e := s.next(); e.comment == "" || time.Since(started) > heartbeat {
+				t.Errorf("%+v after %v, want a comment within %v", e, time.Since(started), heartbeat)
+			}
+		}
+		started := time.Now()
+		go w.proxy.Drain(context.Background())
+		for err := error(nil); err == nil; {
+			_, err = s.lines.ReadByte()
+		}
+		if d := time.Since(started); d > w.proxy.cfg.Drain {
+			t.Errorf("the stream ended %v after the proxy began to drain, want %v at most", d, w.proxy.cfg.Drain)
+		}
+	})
+}
+
 func TestLongPoll(t *testing.T) {
 	within(t, served, func(w *world) {
 		res, _ := w.do("GET", "/api/x", "Prefer: wait=30", `If-None-Match: "other"`)
