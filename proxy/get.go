@@ -157,10 +157,10 @@ func gzipped(s *poller.Snapshot, _ poller.Key) []byte {
 }
 
 // Delta encoding (RFC 3229): a poller that says which document it holds and
-// that it understands patches is sent the patch.
+// that it understands patches is sent the patch, where what it holds is JSON.
 
 func deltaFor(r *http.Request, s *poller.Snapshot) []byte {
-	if s.Merge || r.Method != http.MethodGet || !slices.Contains(field.List(r.Header["A-Im"]), "json-patch") {
+	if s.Merge || s.Lines || r.Method != http.MethodGet || !slices.Contains(field.List(r.Header["A-Im"]), "json-patch") {
 		return nil
 	}
 	for _, tag := range etags(r.Header["If-None-Match"]) {

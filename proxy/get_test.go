@@ -282,6 +282,28 @@ func TestGetDelta(t *testing.T) {
 	})
 }
 
+// The patches of text are of the array of its lines, which no poller holds.
+func TestGetDeltaOfText(t *testing.T) {
+	within(t, served, func(w *world) {
+		text := func(first string) http.HandlerFunc {
+			return func(rw http.ResponseWriter, r *http.Request) {
+				rw.Header().Set("Content-Type", "text/csv")
+				io.WriteString(rw, first+"\n"+big+"\n")
+			}
+		}
+		w.answer(text("a"))
+		res, _ := w.do("GET", "/api/x")
+		etag := res.Header.Get("ETag")
+		w.answer(text("b"))
+		time.Sleep(11 * time.Second)
+		res, body := w.do("GET", "/api/x", "A-IM: json-patch", "If-None-Match: "+etag)
+		w.wantStatus(res, 200)
+		if !strings.HasPrefix(body, "b\n") {
+			t.Errorf("%.20q, want the text", body)
+		}
+	})
+}
+
 func TestGetOrigins(t *testing.T) {
 	within(t, served, func(w *world) {
 		res, _ := w.do("GET", "/api/x", "Origin: https://app.test")
