@@ -23,7 +23,7 @@ var allowed = map[string][]string{
 	"./proxy": {
 		"./config", "./diff", "./internal/field", "./passthrough", "./poller",
 		"github.com/coder/websocket", // the wire is known here, and in the client, only
-		"golang.org/x/net/http/httpguts", "golang.org/x/time/rate",
+		"golang.org/x/net/http/httpguts",
 	},
 	"./poller": {"./diff", "./internal/field", "github.com/hashicorp/golang-lru/v2", "golang.org/x/time/rate"},
 	"./diff":   {},
