@@ -39,11 +39,11 @@ func runFloor(in io.Reader, address string) error {
 				fmt.Fprintln(os.Stderr, "accept:", err)
 				return
 			}
+			mu.Lock() // who is greeted gets the next change
 			if greet(fd) {
-				mu.Lock()
 				fds = append(fds, fd)
-				mu.Unlock()
 			}
+			mu.Unlock()
 		}
 	}()
 	runtime.LockOSThread()

@@ -27,6 +27,7 @@ type bench struct {
 	watchers int
 	duration time.Duration // of one load
 	settle   time.Duration // before memory is looked at
+	repeat   int           // of the fan-out
 	number   int           // of the last change
 }
 
@@ -46,6 +47,7 @@ func main() {
 	watchers := flag.Int("watchers", 10_000, "how many watch at once")
 	seconds := flag.Float64("seconds", 4, "how long each load lasts")
 	size := flag.Int("size", 1024, "`bytes` of a change")
+	flag.IntVar(&b.repeat, "repeat", 3, "how often each load of the fan-out runs; the run with the least CPU counts")
 	only := flag.String("only", "", "scenarios, comma-separated, of: "+strings.Join(scenarioNames(), ", "))
 	among := flag.String("among", "", "contenders, comma-separated (default: all that can be had)")
 	timeout := flag.Duration("timeout", 15*time.Minute, "when everything ends")

@@ -34,21 +34,43 @@ func scenarioNames() []string {
 }
 
 func (b *bench) runFanout(among string) error {
-	b.header()
-	var results []*result
+	var contenders []contender
 	for _, c := range b.contenders() {
-		if !listed(among, c.name) {
-			continue
+		if listed(among, c.name) {
+			contenders = append(contenders, c)
 		}
-		res, err := b.fanout(c, b.watchers)
-		if err != nil {
-			return fmt.Errorf("%s: %w", c.name, err)
+	}
+	results := make([]*result, len(contenders))
+	for range b.repeat {
+		for i, c := range contenders { // in turn, because others use the machine too
+			res, err := b.fanout(c, b.watchers)
+			if err != nil {
+				return fmt.Errorf("%s: %w", c.name, err)
+			}
+			results[i] = better(results[i], res)
 		}
-		b.row(res)
-		results = append(results, res)
+	}
+	b.header()
+	for _, r := range results {
+		b.row(r)
 	}
 	b.ratios(results)
 	return nil
+}
+
+// better is, for each load, the run that took less CPU.
+func better(a, b *result) *result {
+	if a == nil {
+		return b
+	}
+	a.idle = min(a.idle, b.idle)
+	if b.one.perMillion() < a.one.perMillion() {
+		a.one = b.one
+	}
+	if b.four.perMillion() < a.four.perMillion() {
+		a.four = b.four
+	}
+	return a
 }
 
 func (b *bench) header() {
@@ -141,6 +163,7 @@ func (b *bench) runSlow(string) error {
 	if err := silent.join(j, count); err != nil {
 		return err
 	}
+	b.rest() // the fat document is read, and the first of it sent
 	stalled := s.memory()
 	after, err := b.load(s, f, 1)
 	if err != nil {

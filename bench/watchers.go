@@ -404,7 +404,9 @@ func (w *watchers) frame(c *conn, first byte, text []byte) error {
 	if c.join.PongEmpty && string(text) == "{}" {
 		return c.say("{}")
 	}
-	w.receipt(text)
+	for line := range bytes.SplitSeq(text, []byte("\n")) { // Centrifugo sends several in one frame
+		w.receipt(line)
+	}
 	return nil
 }
 
