@@ -11,8 +11,7 @@ import (
 type Document struct {
 	raw   []byte
 	nodes []node
-	space bool // raw may hold white space between tokens
-	blank int  // at least so many bytes of it
+	blank int // bytes of insignificant white space in raw
 }
 
 // Bytes returns the text as it was given to Parse or Next.
@@ -26,7 +25,7 @@ func (doc *Document) Size() int {
 // AppendCompact appends the text without insignificant white space.
 // Everything else stays as it is written.
 func (doc *Document) AppendCompact(dst []byte) []byte {
-	return appendCompact(dst, doc.raw, doc.space)
+	return appendCompact(dst, doc.raw, doc.blank > 0)
 }
 
 func appendCompact(dst, raw []byte, space bool) []byte {
@@ -49,22 +48,33 @@ func appendCompact(dst, raw []byte, space bool) []byte {
 	return append(dst, raw[from:]...)
 }
 
-// compactWithin reports whether what appendCompact appends is at most n bytes.
-// It reads little more than n bytes to know.
-func compactWithin(raw []byte, space bool, n int) bool {
-	for p := 0; space && p-n <= 0 && p < len(raw); {
-		switch c := raw[p]; {
+// countBlank counts the insignificant white space from offset p to end, where
+// tokens begin and end.
+func (doc *Document) countBlank(p, end int) (n int) {
+	if doc.blank == 0 {
+		return 0
+	}
+	for p < end {
+		switch c := doc.raw[p]; {
 		case c == '"':
-			p = skipString(raw, p+1)
+			p = skipString(doc.raw, p+1)
 		case c <= ' ':
-			q := skipSpace(raw, p)
+			q := min(skipSpace(doc.raw, p), end)
 			n += q - p
 			p = q
 		default:
 			p++
 		}
 	}
-	return len(raw) <= n
+	return n
+}
+
+// compactSize is how many bytes appendCompact appends of a value.
+func (doc *Document) compactSize(v value) int {
+	if v.node < 0 {
+		return v.end - v.start
+	}
+	return v.end - v.start - int(doc.nodes[v.node].blank)
 }
 
 // cursor walks a container of the document.
@@ -100,7 +110,7 @@ func (f *follower) parseAlong(old *Document, raw []byte) (*Document, error) {
 
 // align reads new along old. It reports whether new is valid.
 func (f *follower) align(old *Document, new []byte) bool {
-	f.indexer = indexer{raw: new, nodes: f.nodes[:0], space: old.space}
+	f.indexer = indexer{raw: new, nodes: f.nodes[:0]}
 	f.old, f.runs = old, f.runs[:0]
 	return len(new) <= math.MaxUint32 && f.root()
 }
@@ -115,5 +125,5 @@ func (f *follower) document(valid bool) (*Document, error) {
 	}
 	nodes := make([]node, len(f.nodes))
 	copy(nodes, f.nodes)
-	return &Document{raw: f.raw, nodes: nodes, space: f.space, blank: f.blank}, nil
+	return &Document{raw: f.raw, nodes: nodes, blank: f.blank}, nil
 }

@@ -41,7 +41,8 @@ func (f *follower) follow(k, p int, parent, ord uint32) int {
 func (f *follower) repeat(k, p int, parent, ord uint32) {
 	o := &f.old.nodes[k]
 	f.same(int(o.start), p, o.size())
-	f.copyNodes(k, int(o.next), uint32(p)-o.start, o.parent, parent, ord-o.ord)
+	f.copyNodes(k, int(o.next), uint32(p)-o.start, uint32(f.blank)-o.before, o.parent, parent, ord-o.ord)
+	f.blank += int(o.blank)
 }
 
 // same adds a run.
@@ -55,9 +56,10 @@ func (f *follower) same(old, new, n int) {
 	f.runs = append(f.runs, run{uint32(old), uint32(new), uint32(n)})
 }
 
-// copyNodes appends nodes [i, j) of old, moved by shift bytes, the children of
-// node k becoming those of parent and moving by ord places.
-func (f *follower) copyNodes(i, j int, shift, k, parent, ord uint32) {
+// copyNodes appends nodes [i, j) of old, moved by shift bytes and blank bytes
+// of white space, the children of node k becoming those of parent and moving
+// by ord places.
+func (f *follower) copyNodes(i, j int, shift, blank, k, parent, ord uint32) {
 	base := len(f.nodes)
 	by := uint32(base - i)
 	f.nodes = append(f.nodes, f.old.nodes[i:j]...)
@@ -65,6 +67,7 @@ func (f *follower) copyNodes(i, j int, shift, k, parent, ord uint32) {
 		n := &f.nodes[base+i]
 		n.start += shift
 		n.end += shift
+		n.before += blank
 		n.next += by
 		if n.parent == k {
 			n.parent = parent
@@ -153,12 +156,30 @@ func (f *follower) skipAlike(l *level, x int) bool {
 	if l.pos == from {
 		return false
 	}
-	f.copyNodes(child, l.child, uint32(l.p-from), uint32(l.k), uint32(l.n), l.count-uint32(ord))
+	f.copyAlike(l, from, child, l.count-uint32(ord))
 	f.same(from, l.p, l.pos-from)
 	l.p += l.pos - from
 	l.count += uint32(l.ord - ord)
 	l.flag |= o.count & hasScalar
 	return whole
+}
+
+// copyAlike appends the nodes of old from child on that are before the level's
+// position, and counts the white space since offset from: between nodes they
+// know of it, and before the first and behind the last it is read.
+func (f *follower) copyAlike(l *level, from, child int, ord uint32) {
+	if f.old.blank == 0 || child == l.child {
+		f.copyNodes(child, l.child, uint32(l.p-from), 0, uint32(l.k), uint32(l.n), ord)
+		f.blank += f.old.countBlank(from, l.pos)
+		return
+	}
+	first, last := &l.nodes[child], &l.nodes[l.child-1]
+	for int(last.parent) != l.k {
+		last = &l.nodes[last.parent]
+	}
+	f.blank += f.old.countBlank(from, int(first.start))
+	f.copyNodes(child, l.child, uint32(l.p-from), uint32(f.blank)-first.before, uint32(l.k), uint32(l.n), ord)
+	f.blank += int(last.before+last.blank-first.before) + f.old.countBlank(int(last.end), l.pos)
 }
 
 // lookahead is how many members or elements of old are tried.

@@ -7,19 +7,19 @@ import (
 	"testing"
 )
 
-// scratch indexes raw from scratch; nil where it is invalid.
-func scratchIndex(raw []byte) []node {
+// scratchIndex indexes raw from scratch; nil where it is invalid.
+func scratchIndex(raw []byte) *Document {
 	x := indexer{raw: raw}
 	if !x.root() {
 		return nil
 	}
-	return append([]node{}, x.nodes...)
+	return &Document{raw: raw, nodes: append([]node{}, x.nodes...), blank: x.blank}
 }
 
 // checkFollow holds what a follower finds against an indexer and json.Valid.
 func checkFollow(t *testing.T, old, new []byte) {
 	t.Helper()
-	f := follower{indexer: indexer{raw: new}, old: &Document{raw: old, nodes: scratchIndex(old)}}
+	f := follower{indexer: indexer{raw: new}, old: scratchIndex(old)}
 	valid := f.root()
 	if valid != json.Valid(new) {
 		t.Fatalf("old %s\nnew %s\nvalid: %v", old, new, valid)
@@ -27,7 +27,8 @@ func checkFollow(t *testing.T, old, new []byte) {
 	if !valid {
 		return
 	}
-	want := scratchIndex(new)
+	fresh := scratchIndex(new)
+	want := fresh.nodes
 	for i := range want {
 		if i < len(f.nodes) && f.nodes[i].count == want[i].count|hasScalar {
 			f.nodes[i].count = want[i].count // the flag may be set too often
@@ -35,6 +36,9 @@ func checkFollow(t *testing.T, old, new []byte) {
 	}
 	if !slices.Equal(f.nodes, want) {
 		t.Fatalf("old %s\nnew %s\ngot  %v\nwant %v", old, new, f.nodes, want)
+	}
+	if f.blank != fresh.blank || len(fresh.AppendCompact(nil)) != len(new)-f.blank {
+		t.Fatalf("old %s\nnew %s\n%d bytes of white space, want %d", old, new, f.blank, fresh.blank)
 	}
 	at := uint32(0)
 	for _, r := range f.runs {

@@ -12,6 +12,8 @@ type node struct {
 	parent     uint32 // number of the node around it; the root's is noNode
 	ord        uint32 // position among the elements or members of parent
 	count      uint32 // number of its own elements or members, and hasScalar
+	before     uint32 // bytes of insignificant white space before start
+	blank      uint32 // and from start to end
 }
 
 const (
@@ -29,8 +31,7 @@ type indexer struct {
 	raw   []byte
 	nodes []node
 	depth int
-	space bool // there may be white space
-	blank int  // bytes of it that were seen
+	blank int // bytes of insignificant white space so far
 }
 
 // root reads a whole document from scratch. It reports whether it is valid.
@@ -45,7 +46,6 @@ func (x *indexer) root() bool {
 func (x *indexer) skipSpace(p int) int {
 	if p < len(x.raw) && x.raw[p] <= ' ' {
 		q := skipSpace(x.raw, p)
-		x.space = true
 		x.blank += q - p
 		return q
 	}
@@ -72,7 +72,7 @@ func (x *indexer) open(p int, parent, ord uint32) int {
 	if x.depth++; x.depth > maxDepth {
 		return -1
 	}
-	x.nodes = append(x.nodes, node{start: uint32(p), parent: parent, ord: ord})
+	x.nodes = append(x.nodes, node{start: uint32(p), parent: parent, ord: ord, before: uint32(x.blank)})
 	return len(x.nodes) - 1
 }
 
@@ -81,6 +81,7 @@ func (x *indexer) close(n, p int, count uint32) int {
 	x.depth--
 	o := &x.nodes[n]
 	o.end, o.next, o.count = uint32(p), uint32(len(x.nodes)), count
+	o.blank = uint32(x.blank) - o.before
 	return p
 }
 

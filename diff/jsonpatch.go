@@ -60,7 +60,7 @@ func (s *patcher) begin(r *rule, old, new *Document, runs []run) (end func()) {
 
 // finish returns a copy of the patch where it is smaller than new.
 func (s *patcher) finish(patch []byte) []byte {
-	if len(patch) >= len(s.new.raw)/8 && compactWithin(s.new.raw, s.new.space, len(patch)) {
+	if len(patch) >= len(s.new.raw)-s.new.blank {
 		return nil
 	}
 	return append(make([]byte, 0, len(patch)), patch...)
@@ -86,7 +86,7 @@ func (s *patcher) value(a, b value, r *rule) bool {
 		return true
 	}
 	mark, outer := len(s.out), s.limit
-	s.limit = min(outer, mark+s.replaceLen()+b.end-b.start)
+	s.limit = min(outer, mark+s.replaceLen()+s.new.compactSize(b))
 	var ok bool
 	if s.new.raw[b.start] == '{' {
 		ok = s.object(a, b, r)
@@ -97,25 +97,11 @@ func (s *patcher) value(a, b value, r *rule) bool {
 	if !ok {
 		s.settle(a, b, r)
 	}
-	if !ok || len(s.path) > 0 && s.dearer(len(s.out)-mark, b) {
+	if !ok || len(s.path) > 0 && len(s.out)-mark > s.replaceLen()+s.new.compactSize(b) {
 		s.out = s.out[:mark]
 		return s.writeReplace(b)
 	}
 	return len(s.out) <= s.limit
-}
-
-// dearer reports whether n bytes of operations are more than replacing b.
-func (s *patcher) dearer(n int, b value) bool {
-	size := b.end - b.start
-	if n -= s.replaceLen() + 1; n < size/2 {
-		return false // unless more than half of b is white space
-	}
-	if s.new.space {
-		if s.effort -= min(n, size); s.effort < 0 {
-			return false
-		}
-	}
-	return compactWithin(s.new.bytes(b), s.new.space, n)
 }
 
 // equal reports whether two values are the same bytes.
@@ -236,10 +222,11 @@ func (s *patcher) write(op string, b value) bool {
 		s.out = append(append(s.out, v...), '}')
 		return len(s.out) <= s.limit
 	}
-	if !s.new.space && len(s.out)+len(v) > s.limit {
+	blank := s.new.nodes[b.node].blank
+	if len(s.out)+len(v)-int(blank) > s.limit {
 		return false
 	}
-	s.out = append(appendCompact(s.out, v, s.new.space), '}')
+	s.out = append(appendCompact(s.out, v, blank > 0), '}')
 	return len(s.out) <= s.limit
 }
 

@@ -64,7 +64,7 @@ func (s *patcher) merge(a, b value) bool {
 		case s.holdsNull(m.value):
 			return false
 		default:
-			s.out = appendCompact(s.out, s.new.bytes(m.value), s.new.space)
+			s.out = appendCompact(s.out, s.new.bytes(m.value), s.new.blank > 0)
 		}
 		if len(s.out) > s.limit {
 			return false

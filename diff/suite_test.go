@@ -97,7 +97,7 @@ func TestFeeds(t *testing.T) {
 						t.Fatalf("poll %d: %.2000s", i, err)
 					}
 				}
-				if got, want := next.nodes, scratchIndex(next.raw); len(got) != len(want) {
+				if got, want := next.nodes, scratchIndex(next.raw).nodes; len(got) != len(want) {
 					t.Fatalf("poll %d: %d nodes, want %d", i, len(got), len(want))
 				}
 				doc = next
