@@ -32,7 +32,7 @@ import (
 //   - a version names one document, for everybody and always;
 //   - when the upstream rests, everybody has its last answer within one interval.
 func TestOrderAndTruth(t *testing.T) {
-	seeds := 25
+	seeds := 15
 	if testing.Short() {
 		seeds = 10
 	}
@@ -45,10 +45,15 @@ func TestOrderAndTruth(t *testing.T) {
 			})
 		}
 	})
-	t.Log(total.String())
-	for name, n := range total.counts() {
-		if n < int64(seeds) {
-			t.Errorf("only %d times %s: the test has tried too little", n, name)
+	total.check(t, int64(seeds))
+}
+
+// check prints what was tried, and fails where that is too little of anything.
+func (t *tally) check(test *testing.T, least int64) {
+	test.Log(t.String())
+	for name, n := range t.counts() {
+		if n < least {
+			test.Errorf("only %d times %s: the test has tried too little", n, name)
 		}
 	}
 }
@@ -87,7 +92,9 @@ type truth struct {
 	w     *world
 	r     *rand.Rand
 	total *tally
-	rests atomic.Bool // the upstream answers at once and clients stay
+	rests atomic.Bool   // the upstream answers at once and clients stay
+	speed time.Duration // all times are divided by it
+	blob  string        // is in every document, so that it does not fit a buffer
 
 	mu       sync.Mutex // guards the fields below; never held while time passes
 	feeds    map[string]*feed
@@ -97,6 +104,7 @@ type truth struct {
 // A feed is what the upstream says under one url.
 type feed struct {
 	lines, ticks bool
+	blob         string
 	pool         []string // documents, so that some come again
 	body         string
 	failure      string // empty: it answers
@@ -105,7 +113,7 @@ type feed struct {
 }
 
 func newTruth(w *world, seed uint64, total *tally) *truth {
-	return &truth{w: w, r: rand.New(rand.NewPCG(seed, 1)), total: total, feeds: map[string]*feed{}, versions: map[string]string{}}
+	return &truth{w: w, speed: 1, r: rand.New(rand.NewPCG(seed, 1)), total: total, feeds: map[string]*feed{}, versions: map[string]string{}}
 }
 
 func (u *truth) play() {
@@ -113,7 +121,7 @@ func (u *truth) play() {
 	u.r.Shuffle(len(urls), func(i, j int) { urls[i], urls[j] = urls[j], urls[i] })
 	urls = urls[:1+u.r.IntN(4)]
 	for _, url := range urls {
-		f := &feed{lines: strings.HasPrefix(url, "/lines"), ticks: strings.HasPrefix(url, "/ignore")}
+		f := &feed{lines: strings.HasPrefix(url, "/lines"), ticks: strings.HasPrefix(url, "/ignore"), blob: u.blob}
 		u.feeds[url] = f
 		for range 2 + u.r.IntN(4) {
 			f.pool = append(f.pool, f.document(u.r))
@@ -131,13 +139,13 @@ func (u *truth) play() {
 		clients = append(clients, c)
 		running.Go(c.run)
 	}
-	for start := time.Now(); time.Since(start) < time.Minute; time.Sleep(time.Duration(u.r.IntN(1500)) * time.Millisecond) {
+	for start := time.Now(); time.Since(start) < time.Minute/u.speed; time.Sleep(time.Duration(u.r.IntN(1500)) * time.Millisecond / u.speed) {
 		u.change(urls[u.r.IntN(len(urls))])
 	}
 	u.settle("before the end")
-	time.Sleep(75 * time.Second) // a backoff and the slowest reader, at most
+	time.Sleep(75 * time.Second / u.speed) // a backoff and the slowest reader, at most
 	u.settle("the end")
-	time.Sleep(truthInterval + 100*time.Millisecond)
+	time.Sleep(truthInterval + 100*time.Millisecond) // real time has hitches: there all of it is given
 	for _, c := range clients {
 		c.checkLatest()
 	}
@@ -198,7 +206,7 @@ func (f *feed) document(r *rand.Rand) string {
 	if r.IntN(2) == 0 { // else moved
 		slicesByID(list)
 	}
-	doc := map[string]any{"pad": pad, "list": list, "values": []int{r.IntN(2), r.IntN(2), r.IntN(3)}}
+	doc := map[string]any{"pad": pad, "blob": f.blob, "list": list, "values": []int{r.IntN(2), r.IntN(2), r.IntN(3)}}
 	for _, name := range []string{"a", "a/b", "m~n", "", "é", "data"} {
 		switch r.IntN(5) {
 		case 0:
@@ -238,7 +246,7 @@ func (u *truth) serve(w http.ResponseWriter, r *http.Request) {
 	if f.ticks {
 		body = strings.Replace(body, `"tick":0`, `"tick":`+strconv.Itoa(f.tick), 1)
 	}
-	latency, gzipped, tagged := time.Duration(u.r.IntN(300))*time.Millisecond, u.r.IntN(4) == 0, u.r.IntN(2) == 0
+	latency, gzipped, tagged := time.Duration(u.r.IntN(300))*time.Millisecond/u.speed, u.r.IntN(4) == 0, u.r.IntN(2) == 0
 	if u.r.IntN(4) > 0 || u.rests.Load() {
 		latency = 0
 	}
@@ -246,6 +254,9 @@ func (u *truth) serve(w http.ResponseWriter, r *http.Request) {
 	time.Sleep(latency)
 	if failure != "" {
 		u.total.failures.Add(1)
+		if u.speed == 1 {
+			w.Header().Set("Retry-After", "2")
+		}
 		fail(w, r, failure, body)
 		return
 	}
@@ -302,7 +313,6 @@ func fail(w http.ResponseWriter, r *http.Request, how, body string) {
 		w.Header().Set("Content-Type", "image/png")
 		io.WriteString(w, "\x89PNG\x00")
 	default:
-		w.Header().Set("Retry-After", "2")
 		status, _ := strconv.Atoi(how)
 		w.WriteHeader(status)
 		if status != 204 && status != 304 {
@@ -398,7 +408,7 @@ func (c *watcher) over() bool {
 // pause waits for up to so many ms, unless all rests.
 func (c *watcher) pause(ms int) {
 	if !c.rests.Load() {
-		time.Sleep(time.Duration(c.r.IntN(ms)) * time.Millisecond)
+		time.Sleep(time.Duration(c.r.IntN(ms)) * time.Millisecond / c.speed)
 	}
 }
 
@@ -455,7 +465,7 @@ func (c *watcher) subscribe(ws *websocket.Conn, fresh bool) {
 	c.begin(fresh)
 	m := map[string]any{"type": "subscribe", "url": c.url, "version": c.version}
 	if c.r.IntN(4) == 0 && !c.rests.Load() {
-		m["throttle"] = c.r.IntN(3000)
+		m["throttle"] = c.r.IntN(3000) / int(c.speed)
 	}
 	text, _ := json.Marshal(m)
 	ws.Write(context.Background(), websocket.MessageText, text)
@@ -466,7 +476,7 @@ func (c *watcher) follow(ws *websocket.Conn, messages <-chan frameRead) {
 	slow := []int{1, 1, 300, 5000, 12_000}[c.r.IntN(5)]
 	start := time.Now()
 	for {
-		stay := time.Duration(c.r.IntN(8000)) * time.Millisecond
+		stay := time.Duration(c.r.IntN(8000)) * time.Millisecond / c.speed
 		if c.rests.Load() {
 			stay = time.Hour
 		}
@@ -478,7 +488,7 @@ func (c *watcher) follow(ws *websocket.Conn, messages <-chan frameRead) {
 			c.check(m.text, false)
 			// Before the first ping comes: it would wait for the reader with a mutex
 			// held, which simulated time does not get by.
-			if !c.rests.Load() && time.Since(start)+time.Duration(slow)*time.Millisecond > 14*time.Second {
+			if c.speed == 1 && !c.rests.Load() && time.Since(start)+time.Duration(slow)*time.Millisecond > 14*time.Second {
 				return
 			}
 			c.pause(slow)
