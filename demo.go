@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -24,45 +25,40 @@ and a page that shows both ways side by side on the same data. Nothing leaves
 the machine.`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if !c.Flags().Changed("listen") {
-				listen = freeAddress(listen)
+			err := showDemo(c, listen)
+			if busy := (*busyError)(nil); errors.As(err, &busy) && !c.Flags().Changed("listen") {
+				err = showDemo(c, "127.0.0.1:0")
 			}
-			legacy, err := net.Listen("tcp", "127.0.0.1:0")
-			if err != nil {
-				return fmt.Errorf("listen for the legacy API: %w", err)
-			}
-			backend := &http.Server{Handler: demo.New(uint64(time.Now().UnixNano())), ReadHeaderTimeout: 10 * time.Second}
-			go backend.Serve(legacy)
-			defer backend.Close()
-			text := demo.Config("http://"+legacy.Addr().String(), listen)
-			cfg, err := config.Parse("demo", text, os.LookupEnv)
-			if err != nil {
-				return err
-			}
-			cfg.Drain = 0
-			out := c.OutOrStdout()
-			log := newLogger(c.ErrOrStderr(), config.Log{Level: slog.LevelError})
-			return serve(c.Context(), cfg, log, func(a net.Addr) {
-				fmt.Fprintf(out, "A legacy API is polled at http://%s, and pushed at http://%s\n\n", legacy.Addr(), a)
-				fmt.Fprintf(out, "    Open         http://%s/\n", browsable(a))
-				fmt.Fprintf(out, "    or run       pollbridge watch http://%s/api/stations\n\n", browsable(a))
-				fmt.Fprintln(out, "Ctrl-C ends it.")
-			})
+			return err
 		},
 	}
 	c.Flags().StringVarP(&listen, "listen", "l", "127.0.0.1:8080", "`address` to serve the page on; another port is taken if this one is in use")
 	return c
 }
 
-// freeAddress returns address, or one on another port where it is in use.
-func freeAddress(address string) string {
-	for _, try := range []string{address, "127.0.0.1:0"} {
-		if l, err := net.Listen("tcp", try); err == nil {
-			defer l.Close()
-			return l.Addr().String()
-		}
+// showDemo runs the demo until it is ended, with the page at an address.
+func showDemo(c *cobra.Command, listen string) error {
+	legacy, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return fmt.Errorf("listen for the legacy API: %w", err)
 	}
-	return address
+	backend := &http.Server{Handler: demo.New(uint64(time.Now().UnixNano())), ReadHeaderTimeout: 10 * time.Second}
+	go backend.Serve(legacy)
+	defer backend.Close()
+	text := demo.Config("http://"+legacy.Addr().String(), listen)
+	cfg, err := config.Parse("demo", text, os.LookupEnv)
+	if err != nil {
+		return err
+	}
+	cfg.Drain = 0
+	out := c.OutOrStdout()
+	log := newLogger(c.ErrOrStderr(), config.Log{Level: slog.LevelError})
+	return serve(c.Context(), cfg, log, func(a net.Addr) {
+		fmt.Fprintf(out, "A legacy API is polled at http://%s, and pushed at http://%s\n\n", legacy.Addr(), a)
+		fmt.Fprintf(out, "    Open         http://%s/\n", browsable(a))
+		fmt.Fprintf(out, "    or run       pollbridge watch http://%s/api/stations\n\n", browsable(a))
+		fmt.Fprintln(out, "Ctrl-C ends it.")
+	})
 }
 
 // browsable is an address as a person would type it.

@@ -145,11 +145,18 @@ func listen(key, address string) (net.Listener, error) {
 	case err == nil:
 		return l, nil
 	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, fmt.Errorf("%s: %s is in use by another program: stop that one, or give another address", key, address)
+		return nil, &busyError{key, address}
 	case errors.Is(err, syscall.EACCES):
 		return nil, fmt.Errorf("%s: %s is not permitted to this user: ports below 1024 often are not", key, address)
 	}
 	return nil, fmt.Errorf("%s: %w", key, err)
+}
+
+// A busyError says that the address of a key is taken.
+type busyError struct{ key, address string }
+
+func (e *busyError) Error() string {
+	return fmt.Sprintf("%s: %s is in use by another program: stop that one, or give another address", e.key, e.address)
 }
 
 func (s *server) ready() error {
