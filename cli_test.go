@@ -2,6 +2,7 @@ package main
 
 import (
 	"flag"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -36,9 +37,33 @@ func TestConsole(t *testing.T) {
 				t.Fatal(err)
 			}
 			if !*update && got != string(want) {
-				t.Errorf("%s (-update writes it):\ngot:\n%s\nwant:\n%s", file, got, want)
+				t.Errorf("%s (-update writes what is printed now): %s", file, firstDifference(got, string(want)))
 			}
 		})
+	}
+}
+
+// firstDifference is the first line of two texts that is not the same.
+func firstDifference(got, want string) string {
+	a, b := strings.Split(got, "\n"), strings.Split(want, "\n")
+	for i := range max(len(a), len(b)) {
+		if i >= len(a) || i >= len(b) || a[i] != b[i] {
+			return fmt.Sprintf("from line %d on got\n%s\nwant\n%s", i+1, strings.Join(a[i:], "\n"), strings.Join(b[i:], "\n"))
+		}
+	}
+	return "no difference"
+}
+
+// TestCheck holds that a good configuration is shown, and that there is nothing
+// to complain of in the example of them all.
+func TestCheck(t *testing.T) {
+	t.Parallel()
+	for _, file := range []string{"testdata/cli/good.yaml", "config.example.yaml"} {
+		p := start(t, ".", "check", "--config", file)
+		if code := p.code(); code != 0 || p.errors.String() != "" {
+			t.Errorf("%s: exit code %d: %s", file, code, p.errors.String())
+		}
+		p.out.wait(t, `(?s)^listen +:8080\n.*\n/api/.*\n  poll +every 2s;.*\n`+regexp.QuoteMeta(file)+` is valid\n$`)
 	}
 }
 
