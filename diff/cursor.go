@@ -54,17 +54,23 @@ func (c *cursor) next() (m member, ok bool) {
 	if p < 0 {
 		return m, false
 	}
-	m.start = p
+	m.value = c.valueAt(p)
+	return m, true
+}
+
+// valueAt returns the value at p, which is the next one, and moves behind it.
+func (c *cursor) valueAt(p int) (v value) {
+	v.start = p
 	if b := c.raw[p]; b == '{' || b == '[' {
 		n := &c.nodes[c.child]
-		m.node, m.end = c.child, int(n.end)
+		v.node, v.end = c.child, int(n.end)
 		c.child = int(n.next)
 	} else {
-		m.node, m.end = -1, skipScalar(c.raw, p)
+		v.node, v.end = -1, skipScalar(c.raw, p)
 	}
-	c.pos = m.end
+	c.pos = v.end
 	c.ord++
-	return m, true
+	return v
 }
 
 // behind moves the cursor behind child node j.

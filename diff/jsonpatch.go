@@ -38,10 +38,12 @@ func (s *patcher) patch(r *rule, old, new *Document, runs []run) (patch []byte, 
 	ok := s.value(a, b, r)
 	if !ok {
 		s.settle(a, b, r)
-		return nil, s.changed
 	}
-	if len(s.out) == 0 {
+	switch {
+	case len(s.out) == 0 || !s.changed && !s.ignores: // or it was written for members that do not count
 		return s.finish([]byte("[]")), s.changed
+	case !ok:
+		return nil, s.changed
 	}
 	s.out[0] = '['
 	return s.finish(append(s.out, ']')), s.changed

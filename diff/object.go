@@ -70,8 +70,12 @@ func (s *patcher) memberValue(om, nm *member, r *rule) bool {
 // members compares what is left of two objects, in whatever order the members
 // come. Of members of one name the last counts, as for JSON.parse.
 func (s *patcher) members(oc, nc cursor, r *rule, b value) bool {
-	base, mid := s.pairMembers(oc, nc)
-	ok := !s.hopeless(mid, b) && s.writeMembers(base, mid, r)
+	base := len(s.sides)
+	ok, inStep := s.membersInStep(oc, nc, r)
+	if !inStep {
+		_, mid := s.pairMembers(oc, nc)
+		ok = !s.hopeless(mid, b) && s.writeMembers(base, mid, r)
+	}
 	s.sides = s.sides[:base]
 	return ok
 }
