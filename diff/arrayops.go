@@ -107,5 +107,5 @@ func (s *patcher) move(from, to int) bool {
 	out = append(strconv.AppendInt(out, int64(from), 10), `","path":"`...)
 	out = append(append(out, s.path...), '/')
 	s.out = append(strconv.AppendInt(out, int64(to), 10), `"}`...)
-	return len(s.out) <= s.limit
+	return s.size() <= s.limit
 }

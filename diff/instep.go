@@ -8,7 +8,7 @@ import "slices"
 // would be longer than what they are worth.
 func (s *patcher) membersInStep(oc, nc cursor, r *rule) (ok, inStep bool) {
 	base, sketches := len(s.sides), len(s.sketches)
-	most := s.limit - len(s.out)
+	most := s.limit - s.size()
 	seen := uint64(0) // a set of 6-bit hashes: most names are new at a glance
 	for {
 		om, nm, found := nextInStep(&oc, &nc)

@@ -15,9 +15,11 @@ type patcher struct {
 	runAt    int // the run looked at last
 	last     run // what was compared last
 
-	out     []byte // operations, each behind a comma
+	out     []byte // operations, each behind a comma, but for the inserts
+	inserts []insert
+	held    int    // bytes of the inserts
 	path    []byte // pointer to the values at hand, as written in JSON
-	limit   int    // of len(out)
+	limit   int    // of size()
 	ignores bool   // some changes do not count
 	changed bool   // a change that counts has been found
 	quiet   int    // > 0: no change here counts
@@ -41,12 +43,15 @@ func (s *patcher) patch(r *rule, old, new *Document, runs []run) (patch []byte, 
 	}
 	switch {
 	case len(s.out) == 0 || !s.changed && !s.ignores: // or it was written for members that do not count
-		return s.finish([]byte("[]")), s.changed
+		s.takeBack(mark{})
+		s.out = append(s.out, "[]"...)
+		return s.finish(), s.changed
 	case !ok:
 		return nil, s.changed
 	}
 	s.out[0] = '['
-	return s.finish(append(s.out, ']')), s.changed
+	s.out = append(s.out, ']')
+	return s.finish(), s.changed
 }
 
 // begin sets the patcher up. The function that it returns lets go of the
@@ -54,18 +59,45 @@ func (s *patcher) patch(r *rule, old, new *Document, runs []run) (patch []byte, 
 func (s *patcher) begin(r *rule, old, new *Document, runs []run) (end func()) {
 	s.old, s.new, s.runs, s.runAt = old, new, runs, 0
 	s.out, s.path, s.sides, s.limit = s.out[:0], s.path[:0], s.sides[:0], len(new.raw)-new.blank
+	s.inserts, s.held = s.inserts[:0], 0
 	s.ignores, s.changed, s.quiet = r != nil && r.ignores, false, 0
 	s.last = run{}
 	s.effort = 1<<16 + 8*len(new.raw)
 	return func() { s.old, s.new, s.runs, s.arrays.lead = nil, nil, nil, nil }
 }
 
-// finish returns a copy of the patch where it is smaller than new.
-func (s *patcher) finish(patch []byte) []byte {
-	if len(patch) >= len(s.new.raw)-s.new.blank {
+// An insert is an array or object of new that belongs at an offset of
+// patcher.out. It is copied at the end only, as most may be taken back.
+type insert struct {
+	at int
+	value
+}
+
+// size is the length of what has been written.
+func (s *patcher) size() int { return len(s.out) + s.held }
+
+// A mark is a place in what has been written.
+type mark struct{ out, inserts, held int }
+
+func (s *patcher) mark() mark { return mark{len(s.out), len(s.inserts), s.held} }
+
+// takeBack drops what has been written since the mark.
+func (s *patcher) takeBack(m mark) {
+	s.out, s.inserts, s.held = s.out[:m.out], s.inserts[:m.inserts], m.held
+}
+
+// finish returns a copy of what has been written where it is smaller than new.
+func (s *patcher) finish() []byte {
+	if s.size() >= len(s.new.raw)-s.new.blank {
 		return nil
 	}
-	return append(make([]byte, 0, len(patch)), patch...)
+	patch, from := make([]byte, 0, s.size()), 0
+	for _, i := range s.inserts {
+		patch = append(patch, s.out[from:i.at]...)
+		patch = appendCompact(patch, s.new.bytes(i.value), s.new.nodes[i.node].blank > 0)
+		from = i.at
+	}
+	return append(patch, s.out[from:]...)
 }
 
 // settle finds out whether any change between a and b counts, where they have
@@ -87,8 +119,8 @@ func (s *patcher) value(a, b value, r *rule) bool {
 	if s.equal(a, b) {
 		return true
 	}
-	mark, outer := len(s.out), s.limit
-	s.limit = min(outer, mark+s.replaceLen()+s.new.compactSize(b))
+	mark, before, outer := s.mark(), s.size(), s.limit
+	s.limit = min(outer, before+s.replaceLen()+s.new.compactSize(b))
 	var ok bool
 	if s.new.raw[b.start] == '{' {
 		ok = s.object(a, b, r)
@@ -99,11 +131,11 @@ func (s *patcher) value(a, b value, r *rule) bool {
 	if !ok {
 		s.settle(a, b, r)
 	}
-	if !ok || len(s.path) > 0 && len(s.out)-mark > s.replaceLen()+s.new.compactSize(b) {
-		s.out = s.out[:mark]
+	if !ok || len(s.path) > 0 && s.size()-before > s.replaceLen()+s.new.compactSize(b) {
+		s.takeBack(mark)
 		return s.writeReplace(b)
 	}
-	return len(s.out) <= s.limit
+	return s.size() <= s.limit
 }
 
 // equal reports whether two values are the same bytes.
@@ -215,25 +247,21 @@ func (s *patcher) add(b value, r *rule) bool {
 	return s.write(opAdd, b)
 }
 
-// write writes an operation with a value. It copies only what there
-// is room for.
+// write writes an operation with a value.
 func (s *patcher) write(op string, b value) bool {
 	s.out = append(append(append(s.out, op...), s.path...), pathValue...)
-	v := s.new.bytes(b)
 	if b.node < 0 {
-		s.out = append(append(s.out, v...), '}')
-		return len(s.out) <= s.limit
+		s.out = append(append(s.out, s.new.bytes(b)...), '}')
+		return s.size() <= s.limit
 	}
-	blank := s.new.nodes[b.node].blank
-	if len(s.out)+len(v)-int(blank) > s.limit {
-		return false
-	}
-	s.out = append(appendCompact(s.out, v, blank > 0), '}')
-	return len(s.out) <= s.limit
+	s.inserts = append(s.inserts, insert{len(s.out), b})
+	s.held += s.new.compactSize(b)
+	s.out = append(s.out, '}')
+	return s.size() <= s.limit
 }
 
 func (s *patcher) remove(r *rule) bool {
 	s.counts(r)
 	s.out = append(append(append(s.out, opRemove...), s.path...), `"}`...)
-	return len(s.out) <= s.limit
+	return s.size() <= s.limit
 }

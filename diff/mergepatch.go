@@ -19,7 +19,7 @@ func (s *patcher) mergePatch(old, new *Document, runs []run) []byte {
 	if !s.objects(a, b) || !s.merge(a, b) {
 		return nil
 	}
-	return s.finish(s.out)
+	return s.finish()
 }
 
 // objects reports whether both values are objects.

@@ -15,7 +15,7 @@ func (s *patcher) object(a, b value, r *rule) bool {
 	if b.end-b.start <= small && a.end-a.start <= small {
 		return s.members(oc, nc, r, b)
 	}
-	mark, changed, distinct := len(s.out), s.changed, false
+	mark, changed, distinct := s.mark(), s.changed, false
 	for alike := 2; ; {
 		if alike >= 2 { // it seems worth a look how far that goes on
 			if s.passAlike(&oc, &nc) {
@@ -31,7 +31,8 @@ func (s *patcher) object(a, b value, r *rule) bool {
 		}
 		if !ok || !ok2 || string(s.old.name(&om)) != string(s.new.name(&nm)) {
 			if !s.distinct(s.old, a) || !distinct && !s.distinct(s.new, b) {
-				s.out, s.changed = s.out[:mark], changed
+				s.takeBack(mark)
+				s.changed = changed
 				o0, n0 = s.old.cursor(a), s.new.cursor(b)
 			}
 			return s.members(o0, n0, r, b)
@@ -53,7 +54,8 @@ func (s *patcher) object(a, b value, r *rule) bool {
 		if s.distinct(s.old, a) {
 			return false
 		}
-		s.out, s.changed = s.out[:mark], changed
+		s.takeBack(mark)
+		s.changed = changed
 		return s.members(s.old.cursor(a), s.new.cursor(b), r, b)
 	}
 }
@@ -84,7 +86,7 @@ func (s *patcher) members(oc, nc cursor, r *rule, b value) bool {
 // that to replace b is shorter, whatever their values. It marks those that do
 // not differ as dead.
 func (s *patcher) hopeless(mid int, b value) bool {
-	most := (s.limit - len(s.out)) / s.replaceLen()
+	most := (s.limit - s.size()) / s.replaceLen()
 	for i := mid; i < len(s.sides); i++ {
 		n := &s.sides[i]
 		if n.mate < 0 {
