@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -14,10 +15,11 @@ import (
 )
 
 const (
-	heartbeat   = 15 * time.Second // between comments on a stream that is silent
-	retryDelay  = 2 * time.Second  // that an EventSource waits before it comes back
-	maxThrottle = 3.6e6            // ms
-	retryEnded  = 60 * time.Second // after the subscription was ended for a reason that lasts
+	heartbeat    = 15 * time.Second // between comments on a stream that is silent
+	retryDelay   = 2 * time.Second  // that an EventSource waits before it comes back
+	maxThrottle  = 3.6e6            // ms
+	retryRefused = 10 * time.Second // after a limit stood in the way
+	retryEnded   = 60 * time.Second // after the subscription was ended for a reason that lasts
 )
 
 // wantsEvents reports whether a request is an EventSource's.
@@ -47,31 +49,47 @@ func (p *Proxy) serveEvents(w http.ResponseWriter, r *http.Request, e *endpoint,
 	}
 	cl, limit := p.clients.add(p.remote(r))
 	if limit != nil {
-		refuse(w, limit)
+		p.refuseEvents(w, r, codeLimit, limit)
 		return
 	}
 	defer p.clients.remove(cl)
 	news := make(poller.Signal, 1)
 	watch, err := p.watch(e, url, r.Header, news)
-	if err != nil {
-		w.Header().Set("Retry-After", "5")
-		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+	switch {
+	case errors.Is(err, poller.ErrClosed):
+		p.refuseEvents(w, r, codeShuttingDown, err)
+		return
+	case err != nil:
+		p.refuseEvents(w, r, codeLimit, err)
 		return
 	}
 	defer watch.Close()
 	if release := p.hold(e, url, r.Header); release != nil {
 		defer release()
 	}
-	h := w.Header()
-	p.allowOrigin(h, r)
-	h.Set("Content-Type", "text/event-stream")
-	h.Set("Cache-Control", "no-cache, no-transform")
-	h.Set("X-Accel-Buffering", "no") // nginx would collect events otherwise
+	p.beginEvents(w, r)
 	s := &stream{w: w, control: http.NewResponseController(w), news: news, watch: watch, throttle: throttle}
 	s.view.version = lastEventID(r)
 	if s.send([]byte(fmt.Sprintf("retry: %d\n\n", retryDelay.Milliseconds()))) {
 		s.run(p, r)
 	}
+}
+
+// beginEvents sets the headers of a stream.
+func (p *Proxy) beginEvents(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	p.allowOrigin(h, r)
+	h.Set("Content-Type", "text/event-stream")
+	h.Set("Cache-Control", "no-cache, no-transform")
+	h.Set("X-Accel-Buffering", "no") // nginx would collect events otherwise
+}
+
+// refuseEvents answers with a stream that ends at once and says why: after any
+// status but 200 an EventSource would never come back.
+func (p *Proxy) refuseEvents(w http.ResponseWriter, r *http.Request, code string, reason error) {
+	p.beginEvents(w, r)
+	text := appendError(nil, &poller.Error{Code: code, Message: reason.Error()})
+	fmt.Fprintf(w, "retry: %d\nevent: end\ndata: {\"type\":\"end\"%s}\n\n", retryRefused.Milliseconds(), text)
 }
 
 // lastEventID is the version that the client holds, if it is one.

@@ -220,3 +220,21 @@ func TestLongPoll(t *testing.T) {
 		}
 	})
 }
+
+func TestEventStreamLimit(t *testing.T) {
+	within(t, served+"limits: {connections: 1}\n", func(w *world) {
+		s := w.events("/api/x")
+		s.next()
+		s.next()
+		refused := w.events("/api/x")
+		w.wantStatus(refused.res, 200)
+		if e := refused.next(); e.name != "end" || !strings.Contains(e.data, `"code":"limit"`) || e.retry != "10000" {
+			t.Errorf("%+v, want an end that an EventSource comes back from", e)
+		}
+		if _, err := refused.lines.ReadByte(); err != io.EOF {
+			t.Errorf("after end: %v, want the stream to end", err)
+		}
+		s.cancel()
+		refused.cancel()
+	})
+}
