@@ -71,7 +71,7 @@ func TestSameKeySameRequest(t *testing.T) {
 // names, and that as it was said.
 func TestOnlyVaryIsSent(t *testing.T) {
 	said := http.Header{
-		"Authorization": {"canary-1"}, "Cookie": {`sid="canary-2"; other=canary-3; sid=canary-4`, "sid=canary 5"}, "X-User": {"canary-6", "canary-7"},
+		"Authorization": {"canary-1"}, "Cookie": {`mysid=canary-0; sid="canary-2"; SID=canary-00; other=canary-3; sid=canary-4`, "sid=canary 5"}, "X-User": {"canary-6", "canary-7"},
 		"Accept": {"canary/8"}, "User-Agent": {"canary-9"}, "X-Forwarded-For": {"canary-10"}, "Referer": {"canary-11"}, "If-None-Match": {"canary-12"},
 		"Host": {"canary-13"}, "Accept-Language": {"canary-14"},
 	}
@@ -84,7 +84,7 @@ func TestOnlyVaryIsSent(t *testing.T) {
 		{[]string{"X-User", "X-None"}, http.Header{"X-User": {"canary-6", "canary-7"}}},
 		{[]string{"Cookie:sid"}, http.Header{"Cookie": {`sid="canary-2"; sid=canary-4; sid=canary 5`}}},
 		{[]string{"Cookie:none", "Accept-Language"}, http.Header{"Accept-Language": {"canary-14"}}},
-		{[]string{"Cookie"}, http.Header{"Cookie": {`sid="canary-2"; other=canary-3; sid=canary-4; sid=canary 5`}}},
+		{[]string{"Cookie"}, http.Header{"Cookie": {`mysid=canary-0; sid="canary-2"; SID=canary-00; other=canary-3; sid=canary-4; sid=canary 5`}}},
 	} {
 		run(t, func(t *testing.T, p *Poller, u *upstream) {
 			r := rule()
@@ -384,6 +384,7 @@ func TestRedirects(t *testing.T) {
 	} {
 		run(t, func(t *testing.T, p *Poller, u *upstream) {
 			u.answer(func(w http.ResponseWriter, r *http.Request) { w.Header().Set("Location", to); w.WriteHeader(302) })
+			p.fetch = newFetcher(p.o.Upstream, onlyTo{t, p.o.Transport, "http://upstream.test"})
 			r := rule()
 			r.Header, r.Vary = http.Header{"X-Api-Key": {"canary"}}, []string{"Authorization"}
 			w := mustWatch(t, p, Request{Rule: r, URL: "/x", Header: http.Header{"Authorization": {"canary"}}})
@@ -445,6 +446,7 @@ func TestRedirects(t *testing.T) {
 				w.WriteHeader(http.StatusNotModified)
 			default:
 				w.Header().Set("Etag", `"1"`)
+				w.Header().Set("Last-Modified", "Mon, 01 Jan 2024 00:00:00 GMT")
 				fmt.Fprintf(w, "%q", r.URL.Path)
 			}
 		})
@@ -456,7 +458,26 @@ func TestRedirects(t *testing.T) {
 		if s := w.Newest(); s.Err != nil || string(s.Body) != `"/elsewhere"` {
 			t.Errorf("moved: %s %v", s.Body, s.Err)
 		}
+		for _, sent := range u.requests {
+			if sent.URL.Path == "/elsewhere" && sent.Header.Get("If-None-Match")+sent.Header.Get("If-Modified-Since") != "" {
+				t.Errorf("asked there with %v", sent.Header)
+			}
+		}
 	})
+}
+
+// onlyTo is a transport that fails the test where a request goes elsewhere.
+type onlyTo struct {
+	t *testing.T
+	http.RoundTripper
+	origin string
+}
+
+func (o onlyTo) RoundTrip(r *http.Request) (*http.Response, error) {
+	if origin := r.URL.Scheme + "://" + r.URL.Host; origin != o.origin {
+		o.t.Errorf("a request to %s", origin)
+	}
+	return o.RoundTripper.RoundTrip(r)
 }
 
 // TestLyingValidators: an upstream that goes on saying 304 is found out.
