@@ -47,8 +47,8 @@ func (l *logged) String() string {
 // polled with; and no credential stands in a message or in the log.
 func TestNobodySeesAnother(t *testing.T) {
 	seeds := 15
-	if testing.Short() {
-		seeds = 5
+	if testing.Short() || raceDetector {
+		seeds = 3
 	}
 	var seen, polls atomic.Int64
 	t.Run("seeds", func(t *testing.T) {

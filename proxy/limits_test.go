@@ -347,6 +347,9 @@ func heap() int64 {
 // TestDroppedSubscriptionsHoldNothing: what a client has unsubscribed from is
 // not kept until a throttle of an hour is over.
 func TestDroppedSubscriptionsHoldNothing(t *testing.T) {
+	if raceDetector {
+		t.Skip("counts bytes, which takes long then")
+	}
 	within(t, `
 endpoints:
   - {path: "/api/{thing}", interval: 100ms, linger: 0s, format: snapshot}
@@ -380,6 +383,9 @@ endpoints:
 // TestSlowClientHoldsNothing: a client that does not read and goes on sending
 // makes nothing grow.
 func TestSlowClientHoldsNothing(t *testing.T) {
+	if raceDetector {
+		t.Skip("counts bytes, which takes long then")
+	}
 	within(t, strings.Replace(basic, "interval: 1s, linger: 5s", "interval: 1m, linger: 0s", 1), func(w *world) {
 		w.json(`{"pad":"` + strings.Repeat("x", 4<<20) + `"}`)
 		conn := w.connect()

@@ -33,8 +33,8 @@ import (
 //   - when the upstream rests, everybody has its last answer within one interval.
 func TestOrderAndTruth(t *testing.T) {
 	seeds := 15
-	if testing.Short() {
-		seeds = 10
+	if testing.Short() || raceDetector {
+		seeds = 6
 	}
 	var total tally
 	t.Run("seeds", func(t *testing.T) {
