@@ -31,7 +31,12 @@ func skipSpace(b []byte, p int) int {
 			p++
 		case '\n':
 			p++
-			for p+8 <= len(b) && binary.LittleEndian.Uint64(b[p:]) == ' '*ones {
+			for p+8 <= len(b) { // indentation
+				w := binary.LittleEndian.Uint64(b[p:]) ^ ' '*ones
+				if w != 0 {
+					p += bits.TrailingZeros64(w) / 8
+					break
+				}
 				p += 8
 			}
 		default:
