@@ -28,7 +28,7 @@ func (s *patcher) membersInStep(oc, nc cursor, r *rule) (ok, inStep bool) {
 			continue
 		}
 		if om.node < 0 && nm.node < 0 {
-			if most -= s.replaceLen() + 1 + len(name) + nm.end - nm.start; most < 0 {
+			if most -= s.replaceLen() + 1 + len(name) + nm.end - nm.start; most < 0 && (s.changed || s.quiet > 0) {
 				s.sketches = s.sketches[:sketches]
 				return false, true
 			}

@@ -138,9 +138,16 @@ func (s *patcher) value(a, b value, r *rule) bool {
 	return s.size() <= s.limit
 }
 
+// tiny is the size, in bytes, of values that are quicker compared than looked
+// up in the runs.
+const tiny = 256
+
 // equal reports whether two values are the same bytes.
 func (s *patcher) equal(a, b value) bool {
 	n := b.end - b.start
+	if n <= tiny {
+		return string(s.old.bytes(a)) == string(s.new.bytes(b))
+	}
 	return a.end-a.start == n && s.alike(a.start, b.start, a.end, b.end) == n
 }
 

@@ -334,13 +334,20 @@ func (s *patcher) distinctHashed(doc *Document, v value) bool {
 // sketch is a quick hash of a name.
 func sketch(name []byte) uint64 {
 	const mix = 0x9E3779B97F4A7C15
-	h := uint64(len(name)) * mix
-	for ; len(name) >= 8; name = name[8:] {
-		h = (h ^ binary.LittleEndian.Uint64(name)) * mix
-		h ^= h >> 32
+	n := len(name)
+	h, w := uint64(n)*mix, uint64(0)
+	switch {
+	case n >= 8:
+		for i := 0; i < n-8; i += 8 {
+			h = (h ^ binary.LittleEndian.Uint64(name[i:])) * mix
+			h ^= h >> 32
+		}
+		w = binary.LittleEndian.Uint64(name[n-8:])
+	case n >= 4:
+		w = uint64(binary.LittleEndian.Uint32(name))<<32 | uint64(binary.LittleEndian.Uint32(name[n-4:]))
+	case n > 0:
+		w = uint64(name[0])<<16 | uint64(name[n/2])<<8 | uint64(name[n-1])
 	}
-	for _, c := range name {
-		h = (h ^ uint64(c)) * mix
-	}
+	h = (h ^ w) * mix
 	return h ^ h>>31*mix
 }
