@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -21,7 +22,7 @@ endpoints:
 // bank is an upstream that knows who may see what.
 type bank struct {
 	allowed map[string]*atomic.Bool // by Authorization
-	own     map[string]string       // whose document is another than everybody's
+	own     sync.Map                // whose document is another than everybody's
 	n       atomic.Int64            // in the document; it changes
 	now     atomic.Int64
 }
@@ -36,15 +37,15 @@ func (b *bank) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		rw.Header().Set("Cache-Control", "private")
 	}
 	rw.Header().Set("Content-Type", "application/json")
-	if own, ok := b.own[who]; ok {
-		io.WriteString(rw, own)
+	if own, ok := b.own.Load(who); ok {
+		io.WriteString(rw, own.(string))
 		return
 	}
 	fmt.Fprintf(rw, `{"now":%d,"n":%d,"by":"shared"}`, b.now.Add(1), b.n.Load())
 }
 
 func newBank(users ...string) *bank {
-	b := &bank{allowed: make(map[string]*atomic.Bool), own: make(map[string]string)}
+	b := &bank{allowed: make(map[string]*atomic.Bool)}
 	for _, u := range append(users, "operator") {
 		b.allowed[u] = new(atomic.Bool)
 		b.allowed[u].Store(true)
@@ -142,7 +143,7 @@ func (p *peer) collect() <-chan map[string]any {
 func TestAuthorizeSame(t *testing.T) {
 	within(t, authorizing, func(w *world) {
 		b := newBank("alice", "bob")
-		b.own["bob"] = `{"by":"bob alone"}`
+		b.own.Store("bob", `{"by":"bob alone"}`)
 		w.answer(b.ServeHTTP)
 		alice, bob := w.dial("/same/x", as("alice")).collect(), w.dial("/same/x", as("bob")).collect()
 		for range 20 { // it goes on changing, and both are asked again meanwhile
@@ -162,7 +163,7 @@ func TestAuthorizeSame(t *testing.T) {
 			t.Errorf("bob was sent %v and %d more, want his own document", m, len(bob))
 		}
 		w.dial("/same/x", as("mallory")).want(`{"type":"end","url":"/same/x","error":{"code":"unauthorized","message":"*","status":401}}`)
-		b.own["alice"] = `{"by":"alice alone"}` // what was proved holds no longer
+		b.own.Store("alice", `{"by":"alice alone"}`) // what was proved holds no longer
 		for range 20 {
 			time.Sleep(20 * time.Second)
 			b.n.Add(1)
