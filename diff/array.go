@@ -39,7 +39,10 @@ func (s *patcher) array(a, b value, r *rule) bool {
 	var mid int
 	if s.old.nodes[a.node].allNodes() && s.new.nodes[b.node].allNodes() {
 		mid = s.alignNodes(a, b)
-	} else if mid = s.alignElements(a, b); mid < 0 {
+	} else {
+		mid = s.alignElements(a, b)
+	}
+	if mid < 0 {
 		s.sides, s.arrays.items = s.sides[:base], s.arrays.items[:first]
 		return false
 	}
@@ -92,7 +95,8 @@ func (s *patcher) judge(a, b value, r *rule, base int, moves bool) (quiet int, d
 type span struct{ old, new, size int }
 
 // alignNodes aligns two arrays that hold nothing but arrays and objects, by
-// the runs. It visits only the elements outside of them.
+// the runs. It visits only the elements outside of them. It gives up, and
+// returns -1, where those are too many tiny ones to be worth it.
 func (s *patcher) alignNodes(a, b value) (mid int) {
 	spans := s.arrays.spans[:0]
 	c := s.new.cursor(b)
@@ -123,31 +127,39 @@ func (s *patcher) alignNodes(a, b value) (mid int) {
 	}
 	s.arrays.spans = spans
 	oc, nc := s.old.cursor(a), s.new.cursor(b)
+	ok := true
 	for _, sp := range spans {
 		start := int(s.old.nodes[sp.old].start)
-		s.collect(&oc, start)
+		ok = ok && s.collect(&oc, start)
 		oc.seekNodes(start + sp.size)
 	}
-	s.collect(&oc, a.end)
+	ok = ok && s.collect(&oc, a.end)
 	mid = len(s.sides)
 	for _, sp := range spans {
 		start := int(s.new.nodes[sp.new].start)
-		s.collect(&nc, start)
+		ok = ok && s.collect(&nc, start)
 		nc.seekNodes(start + sp.size)
 	}
-	s.collect(&nc, b.end)
+	if !ok || !s.collect(&nc, b.end) {
+		return -1
+	}
 	return mid
 }
 
 // collect appends the elements that start before offset x to sides. There are
-// only arrays and objects.
-func (s *patcher) collect(c *cursor, x int) {
+// only arrays and objects. It reports whether they are not too many.
+func (s *patcher) collect(c *cursor, x int) bool {
+	base, from := len(s.sides), c.pos
 	for c.child < c.last && int(c.nodes[c.child].start) < x {
 		n := &c.nodes[c.child]
 		m := member{value: value{int(n.start), int(n.end), c.child}}
 		s.sides = append(s.sides, side{member: m, ord: int32(n.ord), mate: alone})
 		c.behind(c.child)
+		if n := len(s.sides) - base; n >= manyElements && c.pos-from < n*tinyElement {
+			return false
+		}
 	}
+	return true
 }
 
 // oldElement returns the node of the element of a at an offset, or -1.

@@ -166,10 +166,7 @@ func (s *patcher) pairMembers(oc, nc cursor) (base, mid int) {
 	s.collectMembers(oc)
 	mid = len(s.sides)
 	s.collectAlong(nc, base)
-	if s.inStep(base, mid) {
-		for i := base; i < mid; i++ {
-			s.pair(i, i+mid-base)
-		}
+	if s.pairFew(base, mid) {
 		return base, mid
 	}
 	for i := base; i < len(s.sides); i++ {
@@ -197,32 +194,49 @@ func (s *patcher) pairMembers(oc, nc cursor) (base, mid int) {
 	return base, mid
 }
 
-// inStep reports whether two objects have the same names in the same order,
-// all different at a glance.
-func (s *patcher) inStep(base, mid int) bool {
-	n := mid - base
-	if len(s.sides)-mid != n || n > 64 {
+// few is how many members are paired without a table.
+const few = 64
+
+// pairFew pairs the members of small objects whose names are all different at a
+// glance. It looks for each from where the last one was: mostly they come in the
+// same order.
+func (s *patcher) pairFew(base, mid int) bool {
+	if mid-base > few || len(s.sides)-mid > few || !s.differAtAGlance(base, mid, s.old) || !s.differAtAGlance(mid, len(s.sides), s.new) {
 		return false
 	}
-	seen := uint64(0)
-	for i := base; i < mid; i++ {
-		name := s.old.name(&s.sides[i].member)
-		if string(name) != string(s.new.name(&s.sides[i+n].member)) {
-			return false
-		}
-		h := sketch(name)
-		s.sides[i].hash = h
-		bit := uint64(1) << (h >> 58)
-		if seen&bit != 0 {
-			for j := base; j < i; j++ {
-				if s.sides[j].hash == h {
-					return false
-				}
+	i := base
+	for j := mid; j < len(s.sides); j++ {
+		n := &s.sides[j]
+		for range mid - base {
+			o := &s.sides[i]
+			found := o.hash == n.hash && string(s.old.name(&o.member)) == string(s.new.name(&n.member))
+			if found {
+				s.pair(i, j)
+			}
+			if i++; i == mid {
+				i = base
+			}
+			if found {
+				break
 			}
 		}
-		if seen |= bit; escaped(name) {
+	}
+	return true
+}
+
+// differAtAGlance hashes the names of the sides [i, j). It reports whether they
+// differ, and none has an escape.
+func (s *patcher) differAtAGlance(i, j int, doc *Document) bool {
+	seen := uint64(0) // a set of 6-bit hashes
+	for k := i; k < j; k++ {
+		name := doc.name(&s.sides[k].member)
+		h := sketch(name)
+		s.sides[k].hash = h
+		bit := uint64(1) << (h >> 58)
+		if seen&bit != 0 && slices.ContainsFunc(s.sides[i:k], func(e side) bool { return e.hash == h }) || escaped(name) {
 			return false
 		}
+		seen |= bit
 	}
 	return true
 }
