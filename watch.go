@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -35,7 +36,7 @@ standard error.`,
 			defer stop()
 			for u, err := range client.Watch(ctx, withScheme(args[0]), &client.Options{Header: header, Compression: true}) {
 				if err != nil {
-					return err
+					return hint(err)
 				}
 				printUpdate(c.OutOrStdout(), c.ErrOrStderr(), u, whole)
 			}
@@ -45,6 +46,16 @@ standard error.`,
 	c.Flags().StringArrayVarP(&headers, "header", "H", nil, "request header `'Name: value'`, as with curl; may be given again")
 	c.Flags().BoolVar(&whole, "whole", false, "print the whole document, on one line, at every change")
 	return c
+}
+
+// hint adds to a handshake that nobody has answered with a WebSocket what is
+// most likely behind it.
+func hint(err error) error {
+	var refused *client.HandshakeError
+	if errors.As(err, &refused) && (refused.Status == http.StatusOK || refused.Status == http.StatusNotFound) {
+		return fmt.Errorf("%w\n\nIt seems that no rule matches this URL, or that no pollbridge answers there.\npollbridge check prints the rules of a configuration", err)
+	}
+	return err
 }
 
 // withScheme is a URL as a person types it, made whole.
