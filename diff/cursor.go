@@ -31,46 +31,61 @@ func newCursor(doc *Document, k int) cursor {
 // gap moves from pos over space, comma and name to the next value, and returns
 // its offset, or -1 at the end of the container.
 func (c *cursor) gap(m *member) int {
-	p := skipSpace(c.raw, c.pos)
-	if c.raw[p] == ',' {
-		p = skipSpace(c.raw, p+1)
+	raw := c.raw
+	p := c.pos
+	if raw[p] <= ' ' {
+		p = skipSpace(raw, p)
 	}
-	if c.raw[p] == '}' || c.raw[p] == ']' {
+	if raw[p] == ',' {
+		if p++; raw[p] <= ' ' {
+			p = skipSpace(raw, p)
+		}
+	}
+	if raw[p] == '}' || raw[p] == ']' {
 		return -1
 	}
 	if c.named {
 		m.key0 = p + 1
-		p = skipString(c.raw, p+1)
+		p = skipString(raw, p+1)
 		m.key1 = p - 1
-		p = skipSpace(c.raw, p)
-		p = skipSpace(c.raw, p+1)
+		if raw[p] != ':' {
+			p = skipSpace(raw, p)
+		}
+		if p++; raw[p] <= ' ' {
+			p = skipSpace(raw, p)
+		}
 	}
 	return p
 }
 
 // next returns the next member or element and moves behind it.
 func (c *cursor) next() (m member, ok bool) {
-	p := c.gap(&m)
-	if p < 0 {
-		return m, false
-	}
-	m.value = c.valueAt(p)
-	return m, true
+	ok = c.read(&m)
+	return m, ok
 }
 
-// valueAt returns the value at p, which is the next one, and moves behind it.
-func (c *cursor) valueAt(p int) (v value) {
-	v.start = p
+// read is next for a member that is there already.
+func (c *cursor) read(m *member) bool {
+	p := c.gap(m)
+	if p < 0 {
+		return false
+	}
+	c.readValue(p, m)
+	return true
+}
+
+// readValue reads the value at p, which is the next one, and moves behind it.
+func (c *cursor) readValue(p int, m *member) {
+	m.start = p
 	if b := c.raw[p]; b == '{' || b == '[' {
 		n := &c.nodes[c.child]
-		v.node, v.end = c.child, int(n.end)
+		m.node, m.end = c.child, int(n.end)
 		c.child = int(n.next)
 	} else {
-		v.node, v.end = -1, skipScalar(c.raw, p)
+		m.node, m.end = -1, skipScalar(c.raw, p)
 	}
-	c.pos = v.end
+	c.pos = m.end
 	c.ord++
-	return v
 }
 
 // behind moves the cursor behind child node j.

@@ -10,8 +10,9 @@ func (s *patcher) membersInStep(oc, nc cursor, r *rule) (ok, inStep bool) {
 	base, sketches := len(s.sides), len(s.sketches)
 	most := s.limit - s.size()
 	seen := uint64(0) // a set of 6-bit hashes: most names are new at a glance
+	var om, nm member
 	for {
-		om, nm, found := nextInStep(&oc, &nc)
+		found := nextInStep(&oc, &nc, &om, &nm)
 		if found == atEnd {
 			break
 		}
@@ -63,29 +64,28 @@ const (
 
 // nextInStep moves two cursors over the next members. A member that is written
 // as its counterpart is not read twice, and nm is then not set.
-func nextInStep(oc, nc *cursor) (om, nm member, found int) {
+func nextInStep(oc, nc *cursor, om, nm *member) (found int) {
 	from := oc.pos
-	om, ok := oc.next()
-	if !ok {
-		if _, ok = nc.next(); ok {
-			return om, nm, outOfStep
+	if !oc.read(om) {
+		if nc.read(nm) {
+			return outOfStep
 		}
-		return om, nm, atEnd
+		return atEnd
 	}
 	old, new, p := oc.raw, nc.raw, nc.pos
 	v := p + om.start - from
 	if v >= len(new) || new[v] <= ' ' || string(old[from:om.start]) != string(new[p:v]) {
-		if nm, ok = nc.next(); !ok || string(old[om.key0:om.key1]) != string(new[nm.key0:nm.key1]) {
-			found = outOfStep
+		if !nc.read(nm) || string(old[om.key0:om.key1]) != string(new[nm.key0:nm.key1]) {
+			return outOfStep
 		}
-		return om, nm, found
+		return differ
 	}
 	if end := v + om.end - om.start; om.node < 0 && end < len(new) && !numeric[new[end]] && string(old[om.start:om.end]) == string(new[v:end]) {
 		nc.pos = end
 		nc.ord++
-		return om, nm, alike
+		return alike
 	}
-	nm.value = nc.valueAt(v)
+	nc.readValue(v, nm)
 	nm.key0, nm.key1 = om.key0-from+p, om.key1-from+p
-	return om, nm, differ
+	return differ
 }
