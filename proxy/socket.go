@@ -27,26 +27,26 @@ import (
 // one send; what happens in the meantime is put on the list once, however often
 // it happens. So a socket whose peer is slow holds the newest state and no more.
 type socket struct {
-	p       *Proxy
-	ws      *websocket.Conn
-	wire    *wire
-	header  http.Header // credentials for subscriptions to come
-	client  client
-	deflate bool // the peer takes deflated frames
-
-	// Only the reading goroutine uses this.
-	messages pace
-
 	// mu guards the fields below. It is taken after a resource's lock, in Wake,
 	// so a Watch is never touched with it held.
 	mu            sync.Mutex
-	ping          *time.Timer
-	subscriptions []*subscription
-	due           []*subscription
 	writing       bool // is in the queue of the writers, or with one of them
 	closed        bool
+	due           []*subscription
+	subscriptions []*subscription
+	ping          *time.Timer
 
 	next *socket // in the queue; guarded by writers.mu
+
+	p       *Proxy
+	deflate bool // the peer takes deflated frames
+	wire    wire
+	ws      *websocket.Conn
+	client  client
+	header  http.Header // credentials for subscriptions to come
+
+	// Only the reading goroutine uses this.
+	messages pace
 }
 
 const (
@@ -68,7 +68,8 @@ func (p *Proxy) serveSocket(w http.ResponseWriter, r *http.Request, e *endpoint,
 		refuse(w, limit)
 		return
 	}
-	h := &hijacker{ResponseWriter: w}
+	s := &socket{p: p, client: cl, header: p.routes.Load().only(r.Header)}
+	h := &hijacker{ResponseWriter: w, wire: &s.wire}
 	ws, err := websocket.Accept(h, r, &websocket.AcceptOptions{
 		Subprotocols: []string{subprotocol}, InsecureSkipVerify: true, CompressionMode: p.compression(),
 	})
@@ -76,9 +77,9 @@ func (p *Proxy) serveSocket(w http.ResponseWriter, r *http.Request, e *endpoint,
 		p.clients.remove(cl)
 		return
 	}
+	s.ws = ws
 	ws.SetReadLimit(readLimit)
-	h.wire.buffered.Reset(h.wire) // it read from a chain of readers for what was there already: nothing was
-	s := &socket{p: p, ws: ws, wire: h.wire, client: cl, header: p.routes.Load().only(r.Header)}
+	s.wire.buffered.Reset(&s.wire) // it read from a chain of readers for what was there already: nothing was
 	s.deflate = strings.Contains(w.Header().Get("Sec-WebSocket-Extensions"), "permessage-deflate")
 	s.mu.Lock()
 	s.ping = time.AfterFunc(pingInterval/2+rand.N(pingInterval/2), s.keepAlive)

@@ -3,7 +3,6 @@ package proxy
 import (
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -102,24 +101,25 @@ func (s *socket) dueLocked(sub *subscription) {
 	}
 }
 
-// news appends the frames that tell a subscription's client what it does not
-// know yet.
-func (s *socket) news(frames net.Buffers, sub *subscription, ending bool) net.Buffers {
+// news puts into o the frames that tell a subscription's client what it does
+// not know yet.
+func (s *socket) news(o *outbox, sub *subscription, ending bool) {
 	if sub.alias != "" {
-		frames = append(frames, textFrame(func(b []byte) []byte { return appendAlias(b, sub.url, sub.alias) }))
+		o.frames = append(o.frames, textFrame(func(b []byte) []byte { return appendAlias(b, sub.url, sub.alias) }))
 		sub.alias = ""
 	}
 	if ending {
 		s.drop(sub)
-		return append(frames, textFrame(func(b []byte) []byte { return appendEnd(b, sub.url, nil) }))
+		o.frames = append(o.frames, textFrame(func(b []byte) []byte { return appendEnd(b, sub.url, nil) }))
+		return
 	}
 	snapshot := sub.watch.Newest()
 	if snapshot == nil || sub.throttled() {
-		return frames
+		return
 	}
 	messages, n := sub.view.next(snapshot)
 	for _, m := range messages[:n] {
-		frames = append(frames, s.frame(m))
+		o.frames = append(o.frames, o.build(m, s.deflate))
 	}
 	if n > 0 && sub.throttle > 0 {
 		sub.last = time.Now()
@@ -127,7 +127,6 @@ func (s *socket) news(frames net.Buffers, sub *subscription, ending bool) net.Bu
 	if snapshot.Over {
 		s.drop(sub)
 	}
-	return frames
 }
 
 // throttled reports whether the client wants to hear nothing yet, and sees to
@@ -152,9 +151,9 @@ func (sub *subscription) throttled() bool {
 	return true
 }
 
-// frame returns m as this peer takes it.
-func (s *socket) frame(m message) []byte {
-	if s.deflate {
+// frame returns the frame of m.
+func (m message) frame(deflate bool) []byte {
+	if deflate {
 		return m.encoded("deflated", buildDeflated)
 	}
 	return m.encoded("frame", buildFrame)

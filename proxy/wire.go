@@ -20,16 +20,17 @@ import (
 // Where the connection has a descriptor that can be written to without waiting
 // (raw), most frames go that way: no deadline has to be set, nobody waits.
 type wire struct {
-	net.Conn
-	raw      syscall.RawConn // nil: there is none
-	buffered *bufio.Reader   // what the library reads from
-	early    []byte          // what arrived together with the handshake
-	lastRead atomic.Int64    // Unix nanoseconds, when the peer last said anything
-
 	// mu guards writes and the fields below.
 	mu     sync.Mutex
-	unsent []byte // of a frame that the peer has taken a part of; goes before all else
 	closed bool   // a close frame was sent
+	unsent []byte // of a frame that the peer has taken a part of; goes before all else
+
+	raw syscall.RawConn // nil: there is none
+	net.Conn
+
+	buffered *bufio.Reader // what the library reads from
+	early    []byte        // what arrived together with the handshake
+	lastRead atomic.Int64  // Unix nanoseconds, when the peer last said anything
 }
 
 // A peer that takes nothing for writeTimeout is given up; large frames are
@@ -187,7 +188,7 @@ func (w *wire) silence() time.Duration {
 	return time.Since(time.Unix(0, w.lastRead.Load()))
 }
 
-// A hijacker is a ResponseWriter that hands out its connection as a wire, with
+// A hijacker is a ResponseWriter that hands out its connection as the wire given, with
 // buffers that suit small messages in and single control frames out.
 type hijacker struct {
 	http.ResponseWriter
@@ -212,7 +213,7 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		return nil, nil, err
 	}
 	conn.SetDeadline(time.Time{}) // the server's limits are for requests
-	h.wire = &wire{Conn: conn, raw: descriptor(conn)}
+	h.wire.Conn, h.wire.raw = conn, descriptor(conn)
 	h.wire.lastRead.Store(time.Now().UnixNano())
 	if n := buffered.Reader.Buffered(); n > 0 {
 		early, _ := buffered.Reader.Peek(n)

@@ -78,6 +78,19 @@ type outbox struct {
 	tasks  []task
 	frames net.Buffers
 	sender sender
+
+	// The latest message that was built: most often the next socket gets it too.
+	message message
+	deflate bool
+	frame   []byte
+}
+
+// build returns the frame of m.
+func (o *outbox) build(m message, deflate bool) []byte {
+	if m != o.message || deflate != o.deflate || m.kind == kindCurrent { // which says when
+		o.message, o.deflate, o.frame = m, deflate, m.frame(deflate)
+	}
+	return o.frame
 }
 
 // A task is a subscription whose client does not know the newest.
@@ -93,7 +106,7 @@ func (s *socket) write(o *outbox) {
 	}
 	o.frames = o.frames[:0]
 	for _, t := range o.tasks {
-		o.frames = s.news(o.frames, t.sub, t.ending)
+		s.news(o, t.sub, t.ending)
 	}
 	rest, done, err := s.wire.try(&o.sender, o.frames)
 	switch {
