@@ -11,14 +11,16 @@ import (
 	"os/exec"
 	"slices"
 	"syscall"
+	"time"
 )
 
 // A fleet is some processes of watchers. One can hold no more connections than
 // it may open files.
 type fleet struct {
-	ctx     context.Context
-	members []*member
-	words   chan word // of all of them
+	ctx      context.Context
+	patience time.Duration // how long to wait for a word
+	members  []*member
+	words    chan word // of all of them
 }
 
 type member struct {
@@ -28,7 +30,7 @@ type member struct {
 
 // newFleet starts n processes, which end with ctx.
 func newFleet(ctx context.Context, n int) (*fleet, error) {
-	f := &fleet{ctx: ctx, words: make(chan word, 1024)}
+	f := &fleet{ctx: ctx, patience: 20 * time.Second, words: make(chan word, 1024)}
 	for range n {
 		if err := f.start(); err != nil {
 			return nil, err
@@ -92,12 +94,16 @@ const partVariable = "POLLBRIDGE_BENCH_PART"
 
 // next waits for the next word that is no error.
 func (f *fleet) next() (word, error) {
+	patience := time.NewTimer(f.patience)
+	defer patience.Stop()
 	select {
 	case w := <-f.words:
 		if w.Err != "" {
 			return w, errors.New(w.Err)
 		}
 		return w, nil
+	case <-patience.C:
+		return word{}, fmt.Errorf("some watchers have received nothing for %v", f.patience)
 	case <-f.ctx.Done():
 		return word{}, fmt.Errorf("waiting for the watchers: %w", f.ctx.Err())
 	}
