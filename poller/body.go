@@ -62,10 +62,7 @@ const (
 
 // kindOf reads a Content-Type (RFC 9110, section 8.3; RFC 6839 for suffixes).
 func kindOf(contentType string) kind {
-	t, _, err := mime.ParseMediaType(contentType)
-	if err != nil {
-		t = strings.ToLower(strings.TrimSpace(strings.SplitN(contentType, ";", 2)[0]))
-	}
+	t := mediaType(contentType)
 	main, sub, _ := strings.Cut(t, "/")
 	switch {
 	case sub == "json", strings.HasSuffix(sub, "+json"):
@@ -76,6 +73,16 @@ func kindOf(contentType string) kind {
 		return kindOther
 	}
 	return kindBytes
+}
+
+// mediaType is a Content-Type without its parameters, which say too much for an
+// error.
+func mediaType(contentType string) string {
+	t, _, err := mime.ParseMediaType(contentType)
+	if err != nil {
+		t = strings.ToLower(strings.TrimSpace(strings.SplitN(contentType, ";", 2)[0]))
+	}
+	return t
 }
 
 var textSubtypes = map[string]bool{

@@ -72,20 +72,23 @@ func statusError(status int) *Error {
 // exchangeError says what a failed exchange means: none of err's text is shown.
 func exchangeError(err error, rule *Rule) *Error {
 	if u := (*url.Error)(nil); errors.As(err, &u) {
-		err = u.Err // without the URL, whose query may hold a secret
+		err = u.Err
 	}
 	var netErr net.Error
 	if errors.Is(err, context.DeadlineExceeded) || errors.As(err, &netErr) && netErr.Timeout() {
-		return &Error{Code: CodeTimeout, Message: fmt.Sprintf("the upstream did not answer within %v", rule.timeout()), Cause: discreet{err}}
+		return &Error{Code: CodeTimeout, Message: fmt.Sprintf("the upstream did not answer within %v", rule.timeout()), Cause: Discreet(err)}
 	}
-	return &Error{Code: CodeUnreachable, Message: "the upstream cannot be reached", Cause: discreet{err}}
+	return &Error{Code: CodeUnreachable, Message: "the upstream cannot be reached", Cause: Discreet(err)}
 }
 
-// discreet is an error of net/http without what it repeats of the upstream's
-// answer, which the log is no place for.
+// Discreet returns err with nothing in its text of what it repeats: the URL,
+// whose query may hold a secret, and what the upstream answered where that was no
+// HTTP. The log is no place for either.
+func Discreet(err error) error { return discreet{err} }
+
 type discreet struct{ error }
 
-var repeated = regexp.MustCompile(`"(?:[^"\\]|\\.)*"|header line: .*`)
+var repeated = regexp.MustCompile(`"(?:[^"\\]|\\.)*"`)
 
 func (d discreet) Error() string { return repeated.ReplaceAllLiteralString(d.error.Error(), "…") }
 

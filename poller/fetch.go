@@ -60,6 +60,7 @@ func sameOrigin(req *http.Request, via []*http.Request) error {
 	}
 	req.Header.Del("If-None-Match")
 	req.Header.Del("If-Modified-Since")
+	req.Header["Referer"] = via[0].Header["Referer"] // http.Client would tell
 	return nil
 }
 

@@ -724,13 +724,13 @@ func heap() uint64 {
 func TestDiscreet(t *testing.T) {
 	for _, answer := range []string{
 		"canary\r\n\r\n", "HTTP/1.1 canary OK\r\n\r\n", "HTTP/canary 200 OK\r\n\r\n", "HTTP/1.1 200 OK\r\ncanary\r\n\r\n", "HTTP/1.1 200 OK\r\n X: canary\r\n\r\n",
-		"HTTP/1.1 200 OK\r\nX: \x00canary\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: canary\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nX\x01canary: 1\r\n\r\n", "HTTP/1.1 200 OK\r\nX: \x00canary\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: canary\r\n\r\n",
 		"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: canary\r\n\r\n", "HTTP/1.1 200 OK\r\nTransfer-Encoding: canary\r\n\r\n",
 		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\ncanary\r\n", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\ncanary",
 		"HTTP/1.1 302 Found\r\nLocation: http://u:canary@h:%zz/\r\n\r\n", "HTTP/1.1 302 Found\r\nLocation: http://elsewhere.test/?canary\r\n\r\n",
 		"HTTP/1.1 302 Found\r\nLocation: :canary\r\n\r\n", "HTTP/1.1 302 Found\r\nLocation: \"\\\"canary\r\n\r\n",
 		"HTTP/1.1 500 canary\r\n\r\ncanary", "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 6\r\n\r\ncanary",
-		"HTTP/1.1 200 OK\r\nContent-Type: image/png; " + strings.Repeat("x", 60) + "canary\r\nContent-Length: 1\r\n\r\nc",
+		"HTTP/1.1 200 OK\r\nContent-Type: image/png; name=canary\r\nContent-Length: 1\r\n\r\nc",
 		"HTTP/1.1 200 OK\r\nContent-Encoding: " + strings.Repeat("x", 60) + "canary\r\nContent-Length: 1\r\n\r\nc",
 		"HTTP/1.1 200 OK\r\nVary: " + strings.Repeat("x", 60) + "canary\r\nContent-Length: 1\r\n\r\nc",
 		"HTTP/1.1 101 Switching Protocols\r\nUpgrade: canary\r\nConnection: upgrade\r\n\r\ncanary",

@@ -119,7 +119,7 @@ func (r *resource) compare(differ *diff.Differ, text []byte, lines bool, content
 		}
 	}
 	if err != nil {
-		return nil, nil, invalid(fmt.Sprintf("the body is not the JSON that its type, %.60q, says", contentType), err)
+		return nil, nil, invalid(fmt.Sprintf("the body is not the JSON that its type, %.60q, says", mediaType(contentType)), err)
 	}
 	return doc, patch, nil
 }
@@ -152,9 +152,9 @@ func (r *resource) isLines(body []byte, contentType string) (bool, *Error) {
 	switch {
 	case kind == kindBytes, kind != kindJSON && looksBinary(body):
 		if wasJSON || wasLines {
-			return false, invalid(fmt.Sprintf("the body was text before and is now %.60q", contentType), nil)
+			return false, invalid(fmt.Sprintf("the body was text before and is now %.60q", mediaType(contentType)), nil)
 		}
-		return false, &Error{Code: CodeUnsupportedType, Message: fmt.Sprintf("a body of type %.60q is neither JSON nor text", contentType)}
+		return false, &Error{Code: CodeUnsupportedType, Message: fmt.Sprintf("a body of type %.60q is neither JSON nor text", mediaType(contentType))}
 	case kind == kindJSON, wasJSON:
 		return false, nil
 	case wasLines:

@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 	"sync"
@@ -72,15 +71,7 @@ func New(cfg *config.Config, o Options) (*Proxy, error) {
 }
 
 func (p *Proxy) passFailed(r *http.Request, err error) {
-	p.log.Warn("pass-through failed", "method", r.Method, "path", r.URL.Path, "err", withoutURL(err))
-}
-
-// withoutURL drops the URL from an error, whose query may hold a secret.
-func withoutURL(err error) error {
-	if u, ok := err.(*url.Error); ok {
-		return u.Err
-	}
-	return err
+	p.log.Warn("pass-through failed", "method", r.Method, "path", r.URL.Path, "err", poller.Discreet(err))
 }
 
 // ServeHTTP implements http.Handler.
