@@ -35,6 +35,9 @@ func (s *patcher) array(a, b value, r *rule) bool {
 	if s.old.nodes[a.node].len() == 1 && s.new.nodes[b.node].len() == 1 {
 		return s.onlyElement(a, b, r)
 	}
+	if s.hopelessElements(a, b) {
+		return false
+	}
 	base, first := len(s.sides), len(s.arrays.items)
 	var mid int
 	if s.old.nodes[a.node].allNodes() && s.new.nodes[b.node].allNodes() {

@@ -43,6 +43,31 @@ func (s *patcher) alignElements(a, b value) (mid int) {
 	return mid
 }
 
+// hopelessElements reports whether two arrays of scalars, such as coordinates,
+// differ in more than one operation can say where there is room for one only.
+func (s *patcher) hopelessElements(a, b value) bool {
+	o, n := &s.old.nodes[a.node], &s.new.nodes[b.node]
+	if o.len() != n.len() || int(o.next) != a.node+1 || int(n.next) != b.node+1 {
+		return false
+	}
+	if least := len(opRemove) + len(s.path) + len(`/0"}`); s.limit-s.size() >= 2*least {
+		return false
+	}
+	var om, nm, first, firstNew, last, lastNew member
+	differ := 0
+	for oc, nc := s.old.cursor(a), s.new.cursor(b); oc.read(&om) && nc.read(&nm); {
+		if !equalScalars(s.old.bytes(om.value), s.new.bytes(nm.value)) {
+			if last, lastNew = om, nm; differ == 0 {
+				first, firstNew = om, nm
+			}
+			differ++
+		}
+	}
+	return differ > 1 && // and nothing has moved from one end to the other
+		!equalScalars(s.old.bytes(first.value), s.new.bytes(lastNew.value)) &&
+		!equalScalars(s.old.bytes(last.value), s.new.bytes(firstNew.value))
+}
+
 // pair makes element i of old and element j of new counterparts.
 func (s *patcher) pair(i, j int) { s.sides[i].mate, s.sides[j].mate = int32(j), int32(i) }
 
