@@ -1,6 +1,7 @@
 package diff
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"testing"
@@ -49,6 +50,21 @@ func BenchmarkNext(b *testing.B) {
 				size += len(docs[i].raw)
 			}
 			b.SetBytes(int64(size / b.N))
+		})
+	}
+}
+
+// BenchmarkValid is what BenchmarkNext is measured against.
+func BenchmarkValid(b *testing.B) {
+	for name, polls := range feeds(b, "json") {
+		b.Run(name, func(b *testing.B) {
+			i := 0
+			for b.Loop() {
+				if i++; i == len(polls) {
+					i = 1
+				}
+				json.Valid(polls[i])
+			}
 		})
 	}
 }

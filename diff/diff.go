@@ -9,9 +9,10 @@
 //
 // Two successive polls are nearly the same bytes. A differ that decodes both
 // spends almost all of its time to learn that, and loses exactness in doing so.
-// This one never decodes. It keeps an index of the old document, 24 bytes for
+// This one never decodes. It keeps an index of the old document, 32 bytes for
 // each array and object: where it begins and ends, which is around it, the
-// how-manieth it is. With that, a comparison has two steps.
+// how-manieth it is, how much of it is white space. With that, a comparison has
+// two steps.
 //
 // The first (follower) reads the new text along the old one. Stretches that are
 // alike are found by comparing bytes, a cache line at a time; they are valid
@@ -34,8 +35,9 @@
 // index is what it is in one of the two documents, but those of moves, which a
 // Fenwick tree counts.
 //
-// Patches are written straight into one buffer. What was written for an array or
-// object is taken back, and the whole replaced, as soon as that is shorter; so
+// Patches are written straight into one buffer, arrays and objects only once
+// they are known to stay. What was written for one is taken back, and the whole
+// replaced, as soon as that is shorter, which the index tells without reading; so
 // no patch exceeds its document, and the work is linear: every loop that could
 // be quadratic (the subsequence, the look for a shorter form, comparing in
 // depth what was compared in breadth) has a budget that depends on the two
