@@ -13,7 +13,7 @@ func (doc *Document) name(m *member) []byte { return doc.raw[m.key0:m.key1] }
 func (s *patcher) object(a, b value, r *rule) bool {
 	oc, nc := s.old.cursor(a), s.new.cursor(b)
 	if b.end-b.start <= small && a.end-a.start <= small {
-		return s.members(oc, nc, r, b)
+		return s.members(oc, nc, r)
 	}
 	mark, changed, distinct := s.mark(), s.changed, false
 	for alike := 2; ; {
@@ -35,7 +35,7 @@ func (s *patcher) object(a, b value, r *rule) bool {
 				s.changed = changed
 				o0, n0 = s.old.cursor(a), s.new.cursor(b)
 			}
-			return s.members(o0, n0, r, b)
+			return s.members(o0, n0, r)
 		}
 		if s.equal(om.value, nm.value) {
 			alike++
@@ -44,7 +44,7 @@ func (s *patcher) object(a, b value, r *rule) bool {
 		alike = 0
 		if !distinct {
 			if !s.distinct(s.new, b) {
-				return s.members(s.old.cursor(a), s.new.cursor(b), r, b)
+				return s.members(s.old.cursor(a), s.new.cursor(b), r)
 			}
 			distinct = true // and old's names too, as long as they are the same
 		}
@@ -56,7 +56,7 @@ func (s *patcher) object(a, b value, r *rule) bool {
 		}
 		s.takeBack(mark)
 		s.changed = changed
-		return s.members(s.old.cursor(a), s.new.cursor(b), r, b)
+		return s.members(s.old.cursor(a), s.new.cursor(b), r)
 	}
 }
 
@@ -71,36 +71,42 @@ func (s *patcher) memberValue(om, nm *member, r *rule) bool {
 
 // members compares what is left of two objects, in whatever order the members
 // come. Of members of one name the last counts, as for JSON.parse.
-func (s *patcher) members(oc, nc cursor, r *rule, b value) bool {
+func (s *patcher) members(oc, nc cursor, r *rule) bool {
 	base := len(s.sides)
 	ok, inStep := s.membersInStep(oc, nc, r)
 	if !inStep {
 		_, mid := s.pairMembers(oc, nc)
-		ok = !s.hopeless(mid, b) && s.writeMembers(base, mid, r)
+		ok = !s.hopeless(base, mid) && s.writeMembers(base, mid, r)
 	}
 	s.sides = s.sides[:base]
 	return ok
 }
 
-// hopeless reports whether so many scalars differ between two paired objects
-// that to replace b is shorter, whatever their values. It marks those that do
-// not differ as dead.
-func (s *patcher) hopeless(mid int, b value) bool {
-	most := (s.limit - s.size()) / s.replaceLen()
-	for i := mid; i < len(s.sides); i++ {
-		n := &s.sides[i]
-		if n.mate < 0 {
-			continue
+// hopeless reports whether so much differs between two paired objects, members
+// that are arrays or objects aside, that to replace the new one is shorter. It
+// marks scalars that do not differ as dead.
+func (s *patcher) hopeless(base, mid int) bool {
+	room := s.limit - s.size()
+	for i := base; i < len(s.sides) && room >= 0; i++ {
+		e := &s.sides[i]
+		cost := len(s.path) + len("/")
+		if name := s.sideName(i, mid); !escaped(name) {
+			cost += len(name)
 		}
-		if o := &s.sides[n.mate]; o.node < 0 && n.node < 0 {
-			if equalScalars(s.old.bytes(o.value), s.new.bytes(n.value)) {
-				n.mate, o.mate = dead, dead
-			} else if most--; most < 0 {
-				return true
+		switch {
+		case e.mate == alone && i < mid:
+			room -= cost + len(opRemove) + len(`"}`)
+		case e.mate == alone:
+			room -= cost + len(opAdd) + len(pathValue) + s.new.compactSize(e.value) + len("}")
+		case e.mate >= 0 && i >= mid && e.node < 0 && s.sides[e.mate].node < 0:
+			if o := &s.sides[e.mate]; equalScalars(s.old.bytes(o.value), s.new.bytes(e.value)) {
+				e.mate, o.mate = dead, dead
+			} else {
+				room -= cost + len(opReplace) + len(pathValue) + e.end - e.start + len("}")
 			}
 		}
 	}
-	return false
+	return room < 0
 }
 
 // writeMembers writes the operations for paired members.
