@@ -28,6 +28,9 @@ func newCursor(doc *Document, k int) cursor {
 	return cursor{doc, k, int(n.next), int(n.start) + 1, k + 1, 0, doc.raw[n.start] == '{'}
 }
 
+// left is how many members or elements are to come.
+func (c *cursor) left() int { return c.nodes[c.k].len() - c.ord }
+
 // gap moves from pos over space, comma and name to the next value, and returns
 // its offset, or -1 at the end of the container.
 func (c *cursor) gap(m *member) int {

@@ -7,6 +7,9 @@ import "slices"
 // differs is collected first, so that it gives up as soon as the operations
 // would be longer than what they are worth.
 func (s *patcher) membersInStep(oc, nc cursor, r *rule) (ok, inStep bool) {
+	if oc.left() != nc.left() {
+		return false, false
+	}
 	base, sketches := len(s.sides), len(s.sketches)
 	most := s.limit - s.size()
 	seen := uint64(0) // a set of 6-bit hashes: most names are new at a glance
