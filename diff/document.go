@@ -3,6 +3,7 @@ package diff
 import (
 	"fmt"
 	"math"
+	"slices"
 	"unsafe"
 )
 
@@ -25,7 +26,7 @@ func (doc *Document) Size() int {
 // AppendCompact appends the text without insignificant white space.
 // Everything else stays as it is written.
 func (doc *Document) AppendCompact(dst []byte) []byte {
-	return appendCompact(dst, doc.raw, doc.blank > 0)
+	return appendCompact(slices.Grow(dst, len(doc.raw)-doc.blank), doc.raw, doc.blank > 0)
 }
 
 func appendCompact(dst, raw []byte, space bool) []byte {
