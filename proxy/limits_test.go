@@ -380,3 +380,18 @@ endpoints:
 		})
 	}
 }
+
+// A wall clock that is set back or put forward is neither a flood nor silence.
+func TestPaceStartsAnywhere(t *testing.T) {
+	for _, now := range []int64{-1e18, -1, 0, 1, 1e18} {
+		var p pace
+		for i := range messageBurst {
+			if !p.allow(now, messageRate, messageBurst) {
+				t.Fatalf("at %d message %d of %d counts as a flood", now, i, messageBurst)
+			}
+		}
+		if p.allow(now, messageRate, messageBurst) {
+			t.Errorf("at %d there is no limit", now)
+		}
+	}
+}

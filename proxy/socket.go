@@ -127,7 +127,7 @@ func (s *socket) readMessage() bool {
 		return false
 	}
 	switch {
-	case !s.messages.allow(time.Now(), messageRate, messageBurst+2*s.p.cfg.Limits.SubscriptionsPerConnection):
+	case !s.messages.allow(ticks(), messageRate, messageBurst+2*s.p.cfg.Limits.SubscriptionsPerConnection):
 		s.ws.Close(websocket.StatusPolicyViolation, "too many messages")
 		return false
 	case kind != websocket.MessageText:
@@ -145,13 +145,17 @@ func (s *socket) readMessage() bool {
 // far would have been due, at the rate allowed (the generic cell rate
 // algorithm). It is small, because every connection has one. The zero value
 // works.
-type pace struct{ due int64 } // Unix nanoseconds
+type pace struct{ due int64 } // ticks
 
-// allow reports whether one more is within rate a second and bursts of burst.
-func (p *pace) allow(now time.Time, rate, burst int) bool {
+// allow reports whether one more at now, in ticks, is within rate a second and
+// bursts of burst.
+func (p *pace) allow(now int64, rate, burst int) bool {
 	each := int64(time.Second) / int64(rate)
-	due := max(p.due, now.UnixNano()) + each
-	if due > now.UnixNano()+each*int64(burst) {
+	due := p.due + each
+	if p.due == 0 || p.due < now {
+		due = now + each
+	}
+	if due > now+each*int64(burst) {
 		return false
 	}
 	p.due = due

@@ -30,7 +30,7 @@ type wire struct {
 
 	buffered *bufio.Reader // what the library reads from
 	early    []byte        // what arrived together with the handshake
-	lastRead atomic.Int64  // Unix nanoseconds, when the peer last said anything
+	lastRead atomic.Int64  // when the peer last said anything, in ticks
 }
 
 // A peer that takes nothing for writeTimeout is given up; large frames are
@@ -48,7 +48,7 @@ func (w *wire) Read(p []byte) (int, error) {
 	}
 	n, err := w.Conn.Read(p)
 	if n > 0 {
-		w.lastRead.Store(time.Now().UnixNano())
+		w.lastRead.Store(ticks())
 	}
 	return n, err
 }
@@ -183,9 +183,16 @@ func (w *wire) canAwait() bool {
 	return w.raw != nil && len(w.early) == 0 && w.buffered.Buffered() == 0
 }
 
+// started is what ticks count from.
+var started = time.Now()
+
+// ticks is the time in nanoseconds by a clock that nobody sets: a wall clock
+// that is put forward must not make every peer look silent.
+func ticks() int64 { return int64(time.Since(started)) }
+
 // silence is how long the peer has said nothing.
 func (w *wire) silence() time.Duration {
-	return time.Since(time.Unix(0, w.lastRead.Load()))
+	return time.Duration(ticks() - w.lastRead.Load())
 }
 
 // A hijacker is a ResponseWriter that hands out its connection as the wire given, with
@@ -214,7 +221,7 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	}
 	conn.SetDeadline(time.Time{}) // the server's limits are for requests
 	h.wire.Conn, h.wire.raw = conn, descriptor(conn)
-	h.wire.lastRead.Store(time.Now().UnixNano())
+	h.wire.lastRead.Store(ticks())
 	if n := buffered.Reader.Buffered(); n > 0 {
 		early, _ := buffered.Reader.Peek(n)
 		h.wire.early = bytes.Clone(early)

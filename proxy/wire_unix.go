@@ -5,7 +5,6 @@ package proxy
 import (
 	"net"
 	"syscall"
-	"time"
 )
 
 // descriptor returns what gives access to a connection's descriptor; nil where it
@@ -73,6 +72,6 @@ func (w *wire) readable(fd uintptr) bool {
 		if n, _ = syscall.Read(int(fd), head[:]); n != len(head) { // cannot be: they were there
 			return true
 		}
-		w.lastRead.Store(time.Now().UnixNano())
+		w.lastRead.Store(ticks())
 	}
 }
