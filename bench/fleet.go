@@ -30,7 +30,7 @@ type member struct {
 
 // newFleet starts n processes, which end with ctx.
 func newFleet(ctx context.Context, n int) (*fleet, error) {
-	f := &fleet{ctx: ctx, patience: 20 * time.Second, words: make(chan word, 1024)}
+	f := &fleet{ctx: ctx, patience: time.Minute, words: make(chan word, 1024)}
 	for range n {
 		if err := f.start(); err != nil {
 			return nil, err

@@ -1,9 +1,10 @@
 package main
 
 import (
+	"bufio"
+	"bytes"
 	"fmt"
 	"net"
-	"net/http"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -13,15 +14,18 @@ import (
 // An upstream is the API that pollbridge polls. A document has a part that
 // stays and one that changes. A change is made, and gets its stamp, when it is
 // first served, so that the wait for the next poll does not count.
+//
+// It is HTTP/1.1 on its own, as little as serves pollbridge, because it runs on
+// the same processors and is not what is measured.
 type upstream struct {
 	listener net.Listener
-	server   *http.Server
 	requests atomic.Int64
-	every    time.Duration // the documents change by themselves so often; zero: when change is called
+	every    time.Duration // the documents change by themselves so often, each at its own time; zero: when change is called
 	make     func(channel, number int, now time.Time) []byte
 
-	mu        sync.Mutex // guards the field below, and calls of make
+	mu        sync.Mutex // guards the fields below, and calls of make
 	documents map[int]*document
+	conns     []net.Conn
 }
 
 type document struct {
@@ -46,14 +50,31 @@ func serveUpstream(every time.Duration, make func(channel, number int, now time.
 		return nil, err
 	}
 	u := &upstream{listener: l, every: every, make: make, documents: map[int]*document{}}
-	u.server = &http.Server{Handler: u}
-	go u.server.Serve(l)
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			u.mu.Lock()
+			u.conns = append(u.conns, conn)
+			u.mu.Unlock()
+			go u.serve(conn)
+		}
+	}()
 	return u, nil
 }
 
 func (u *upstream) address() string { return u.listener.Addr().String() }
 
-func (u *upstream) close() { u.server.Close() }
+func (u *upstream) close() {
+	u.listener.Close()
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for _, c := range u.conns {
+		c.Close()
+	}
+}
 
 // change has the next poll of a channel find a change.
 func (u *upstream) change(channel, number int) {
@@ -78,7 +99,8 @@ func (u *upstream) current(channel int) (body []byte, etag string) {
 	d := u.document(channel)
 	now := time.Now()
 	if u.every > 0 {
-		d.number = int(now.UnixNano() / int64(u.every))
+		phase := u.every / 127 * time.Duration(channel%127)
+		d.number = int(now.Add(phase).UnixNano() / int64(u.every))
 	}
 	if d.made != d.number {
 		d.made = d.number
@@ -88,20 +110,51 @@ func (u *upstream) current(channel int) (body []byte, etag string) {
 	return d.body, d.etag
 }
 
-// ServeHTTP implements http.Handler.
-func (u *upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	u.requests.Add(1)
-	channel, err := strconv.Atoi(r.URL.Path[len("/api/"):])
+// serve answers GETs until the connection ends.
+func (u *upstream) serve(conn net.Conn) {
+	defer conn.Close()
+	in := bufio.NewReader(conn)
+	var out []byte
+	for {
+		channel, match, err := readRequest(in)
+		if err != nil {
+			return
+		}
+		u.requests.Add(1)
+		text, etag := u.current(channel)
+		if match == etag {
+			out = fmt.Appendf(out[:0], "HTTP/1.1 304 Not Modified\r\nEtag: %s\r\n\r\n", etag)
+		} else {
+			out = fmt.Appendf(out[:0], "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nEtag: %s\r\nContent-Length: %d\r\n\r\n", etag, len(text))
+			out = append(out, text...)
+		}
+		if _, err := conn.Write(out); err != nil {
+			return
+		}
+	}
+}
+
+// readRequest reads a GET of /api/<channel>.
+func readRequest(in *bufio.Reader) (channel int, match string, err error) {
+	line, err := in.ReadSlice('\n')
 	if err != nil {
-		http.NotFound(w, r)
-		return
+		return 0, "", err
 	}
-	text, etag := u.current(channel)
-	w.Header().Set("Etag", etag)
-	if r.Header.Get("If-None-Match") == etag {
-		w.WriteHeader(http.StatusNotModified)
-		return
+	path, ok := bytes.CutPrefix(line, []byte("GET /api/"))
+	path, _, found := bytes.Cut(path, []byte(" "))
+	if channel, err = strconv.Atoi(string(path)); !ok || !found || err != nil {
+		return 0, "", fmt.Errorf("request %q", line)
 	}
-	w.Header().Set("Content-Type", "application/json")
-	w.Write(text)
+	for {
+		line, err := in.ReadSlice('\n')
+		if err != nil {
+			return 0, "", err
+		}
+		if len(line) <= 2 {
+			return channel, match, nil
+		}
+		if v, ok := bytes.CutPrefix(line, []byte("If-None-Match: ")); ok {
+			match = string(bytes.TrimSpace(v))
+		}
+	}
 }

@@ -401,10 +401,12 @@ func (w *watchers) frame(c *conn, first byte, text []byte) error {
 			w.ready(c)
 		}
 	}
-	if c.join.PongEmpty && string(text) == "{}" {
-		return c.say("{}")
-	}
 	for line := range bytes.SplitSeq(text, []byte("\n")) { // Centrifugo sends several in one frame
+		if c.join.PongEmpty && string(line) == "{}" {
+			if err := c.say("{}"); err != nil {
+				return err
+			}
+		}
 		w.receipt(line)
 	}
 	return nil
