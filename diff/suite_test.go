@@ -183,7 +183,7 @@ func TestAdversaries(t *testing.T) {
 			text := []byte(pair[1])
 			ratio := 1e9
 			var patch []byte
-			for range 3 {
+			for try := 0; try < 3 || ratio > 50 && try < 20; try++ { // the machine may be busy
 				start := time.Now()
 				json.Valid(text)
 				valid := time.Since(start)
