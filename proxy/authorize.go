@@ -71,10 +71,14 @@ type gate struct {
 func (g *gate) Newest() *poller.Snapshot {
 	grant := g.probe.Newest()
 	switch {
-	case grant == nil || grant.Resumed:
+	case grant == nil:
 		return nil
 	case grant.Over || grant.Version == "":
 		return grant
+	case grant.Resumed && grant.Err == nil: // it was let in before, and is being asked for
+		return nil
+	case grant.Resumed:
+		return grant.Withheld()
 	case grant.Err != nil && time.Since(grant.Confirmed()) > 2*g.e.config.Reauthorize:
 		return grant.Ended(grant.Err) // it has been too long since the client was let in
 	case g.e.config.Authorize != "same":
