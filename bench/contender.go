@@ -44,7 +44,6 @@ type run struct {
 	workers    int    // of nginx
 	deflate    bool
 	config     string // further lines of pollbridge's configuration
-	profile    string // where pollbridge's CPU profile goes
 }
 
 // startProcess starts a server and waits until it listens.
