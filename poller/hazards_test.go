@@ -20,6 +20,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -237,9 +238,9 @@ func TestCookiesAreNotKept(t *testing.T) {
 func TestRevoked(t *testing.T) {
 	for _, status := range []int{401, 403} {
 		run(t, func(t *testing.T, p *Poller, u *upstream) {
-			revoked := false
+			var revoked atomic.Bool
 			u.answer(func(w http.ResponseWriter, r *http.Request) {
-				if revoked && r.Header.Get("Authorization") == "ann" {
+				if revoked.Load() && r.Header.Get("Authorization") == "ann" {
 					w.WriteHeader(status)
 					return
 				}
@@ -255,7 +256,7 @@ func TestRevoked(t *testing.T) {
 			settle(5 * time.Second)
 			idle.Close()
 			settle(20 * time.Second)
-			revoked = true
+			revoked.Store(true)
 			settle(2 * time.Second)
 			if s := a.Newest(); !s.Over || s.Err.Status != status {
 				t.Errorf("%d: %+v", status, s)
@@ -288,6 +289,9 @@ func TestRevoked(t *testing.T) {
 // TestNoCredentialIsKept: once nobody watches, nothing of a client's headers is
 // in the poller's memory; its key is a hash that nobody else can make.
 func TestNoCredentialIsKept(t *testing.T) {
+	if raceEnabled {
+		t.Skip("it looks at the memory of goroutines that run")
+	}
 	run(t, func(t *testing.T, p *Poller, u *upstream) {
 		r := rule()
 		r.Vary = []string{"Authorization", "Cookie:sid", "X-Key"}
@@ -404,19 +408,21 @@ func TestRedirects(t *testing.T) {
 		})
 	}
 	run(t, func(t *testing.T, p *Poller, u *upstream) {
-		target, conditional := "/one", 0
+		var target atomic.Value
+		target.Store("/one")
+		var conditional atomic.Int64
 		u.answer(func(w http.ResponseWriter, r *http.Request) {
 			if r.Header.Get("X-Api-Key") != "key" || r.Header.Get("Authorization") != "me" {
 				w.WriteHeader(401)
 				return
 			}
 			if r.Header.Get("If-None-Match") != "" {
-				conditional++
+				conditional.Add(1)
 				w.WriteHeader(http.StatusNotModified) // versions count from 1 under every path
 				return
 			}
 			if r.URL.Path == "/x" {
-				http.Redirect(w, r, "http://upstream.test"+target, http.StatusFound)
+				http.Redirect(w, r, "http://upstream.test"+target.Load().(string), http.StatusFound)
 				return
 			}
 			w.Header().Set("Etag", `"1"`)
@@ -426,21 +432,22 @@ func TestRedirects(t *testing.T) {
 		r.Header, r.Vary = http.Header{"X-Api-Key": {"key"}}, []string{"Authorization"}
 		w := mustWatch(t, p, Request{Rule: r, URL: "/x", Header: http.Header{"Authorization": {"me"}}})
 		defer w.Close()
-		for _, target = range []string{"/one", "/two", "/one"} {
+		for _, to := range []string{"/one", "/two", "/one"} {
+			target.Store(to)
 			settle(3 * time.Second)
-			if s := w.Newest(); s == nil || s.Err != nil || string(s.Body) != `"`+target+`"` {
-				t.Errorf("redirected to %s: %+v", target, s)
+			if s := w.Newest(); s == nil || s.Err != nil || string(s.Body) != `"`+to+`"` {
+				t.Errorf("redirected to %s: %+v", to, s)
 			}
 		}
-		if conditional > 0 {
-			t.Errorf("%d requests with the validators of another URL", conditional)
+		if conditional.Load() > 0 {
+			t.Errorf("%d requests with the validators of another URL", conditional.Load())
 		}
 	})
 	run(t, func(t *testing.T, p *Poller, u *upstream) { // answers itself, with validators, and later redirects
-		moved := false
+		var moved atomic.Bool
 		u.answer(func(w http.ResponseWriter, r *http.Request) {
 			switch {
-			case r.URL.Path == "/x" && moved:
+			case r.URL.Path == "/x" && moved.Load():
 				http.Redirect(w, r, "/elsewhere", http.StatusFound)
 			case r.Header.Get("If-None-Match") == `"1"`:
 				w.WriteHeader(http.StatusNotModified)
@@ -453,7 +460,7 @@ func TestRedirects(t *testing.T) {
 		w := mustWatch(t, p, Request{Rule: rule(), URL: "/x"})
 		defer w.Close()
 		settle(3 * time.Second)
-		moved = true
+		moved.Store(true)
 		settle(3 * time.Second)
 		if s := w.Newest(); s.Err != nil || string(s.Body) != `"/elsewhere"` {
 			t.Errorf("moved: %s %v", s.Body, s.Err)
@@ -507,10 +514,11 @@ func TestLyingValidators(t *testing.T) {
 func TestShrinkingBodies(t *testing.T) {
 	run(t, func(t *testing.T, p *Poller, u *upstream) {
 		const whole = "a,1\nb,2\nc,3\n"
-		body := whole
+		var body atomic.Value
+		body.Store(whole)
 		u.answer(func(w http.ResponseWriter, r *http.Request) {
 			conn, _, _ := w.(http.Hijacker).Hijack()
-			io.WriteString(conn, "HTTP/1.0 200 OK\r\nContent-Type: text/csv\r\n\r\n"+body)
+			io.WriteString(conn, "HTTP/1.0 200 OK\r\nContent-Type: text/csv\r\n\r\n"+body.Load().(string))
 			conn.Close()
 		})
 		w := mustWatch(t, p, Request{Rule: rule(), URL: "/x"})
@@ -518,11 +526,11 @@ func TestShrinkingBodies(t *testing.T) {
 		settle(2 * time.Second)
 		for range 5 { // cut off once, and once again, but not twice in a row
 			n := u.count()
-			body = whole[:4]
+			body.Store(whole[:4])
 			for u.count() == n {
 				settle(10 * time.Millisecond)
 			}
-			body = whole
+			body.Store(whole)
 			for range 200 {
 				settle(10 * time.Millisecond)
 				if s := w.Newest(); s.Err != nil || string(s.Body) != whole {
@@ -530,10 +538,10 @@ func TestShrinkingBodies(t *testing.T) {
 				}
 			}
 		}
-		body = whole[:4]
+		body.Store(whole[:4])
 		settle(3 * time.Second)
-		if s := w.Newest(); string(s.Body) != body {
-			t.Errorf("still %q though it stays %q", s.Body, body)
+		if s := w.Newest(); string(s.Body) != body.Load().(string) {
+			t.Errorf("still %q though it stays %q", s.Body, body.Load())
 		}
 	})
 }
@@ -547,6 +555,9 @@ func TestBombs(t *testing.T) {
 		zw.Write(bytes.Repeat([]byte(" "), 1<<20))
 	}
 	zw.Close()
+	if raceEnabled {
+		t.Skip("what these take in time and memory is not what it is without the race detector")
+	}
 	for name, c := range map[string]struct {
 		encoding string
 		body     []byte
@@ -816,7 +827,7 @@ func TestIntervalsAreMonotonic(t *testing.T) {
 }
 
 // wallClock are files that still measure how long a peer is silent by it.
-var wallClock = []string{"socket.go", "wire.go", "wire_unix.go"}
+var wallClock = []string{}
 
 // TestNothingIsReadTwice: the buffer that a poll is read into is used again,
 // and no document of before changes with it.

@@ -18,6 +18,18 @@ import (
 	peerside "pollbridge/client"
 )
 
+// A lockedSource gives numbers to the upstream's goroutines and the test's.
+type lockedSource struct {
+	mu     sync.Mutex // guards source
+	source rand.Source
+}
+
+func (l *lockedSource) Uint64() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.source.Uint64()
+}
+
 // TestOrderAndTruth plays random upstreams and random clients, and holds the
 // section "Order and truth" of the protocol for every subscription there is:
 //
@@ -98,7 +110,7 @@ type truth struct {
 }
 
 func newTruth(w *world, seed uint64, total *tally) *truth {
-	return &truth{w: w, speed: 1, r: rand.New(rand.NewPCG(seed, 1)), total: total, feeds: map[string]*feed{}, versions: map[string]string{}}
+	return &truth{w: w, speed: 1, r: rand.New(&lockedSource{source: rand.NewPCG(seed, 1)}), total: total, feeds: map[string]*feed{}, versions: map[string]string{}}
 }
 
 func (u *truth) play() {
