@@ -148,6 +148,8 @@ func (u *truth) play() {
 	}
 	close(end)
 	running.Wait()
+	u.mu.Lock()
+	defer u.mu.Unlock() // a poll may be under way still
 	for _, f := range u.feeds {
 		u.total.answers.Add(int64(len(f.answers)))
 	}
