@@ -79,8 +79,8 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger, ready func
 	defer p.Close()
 	s := &server{cfg: cfg, log: log, proxy: p}
 	errorLog := newServerLog(log)
-	s.public = &http.Server{Handler: p, ErrorLog: errorLog, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10, DisableGeneralOptionsHandler: true}
-	s.admin = &http.Server{Handler: admin.New(admin.Options{Ready: s.ready, Refresh: p.Refresh}), ErrorLog: errorLog, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}
+	s.public = newHTTPServer(p, errorLog)
+	s.admin = newHTTPServer(admin.New(admin.Options{Ready: s.ready, Refresh: p.Refresh}), errorLog)
 
 	listener, err := listen("listen", cfg.Listen)
 	if err != nil {
@@ -119,6 +119,15 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger, ready func
 		case <-ctx.Done():
 			return s.drain(signals)
 		}
+	}
+}
+
+// newHTTPServer bounds what a client can hold by saying nothing, or too much.
+// Bodies and answers take the time that they take.
+func newHTTPServer(h http.Handler, errorLog *log.Logger) *http.Server {
+	return &http.Server{
+		Handler: h, ErrorLog: errorLog, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
+		MaxHeaderBytes: 64 << 10, DisableGeneralOptionsHandler: true,
 	}
 }
 
