@@ -802,7 +802,7 @@ func TestIntervalsAreMonotonic(t *testing.T) {
 		for _, dir := range []string{".", "../proxy"} {
 			files, _ := filepath.Glob(dir + "/*.go")
 			for _, file := range files {
-				if strings.HasSuffix(file, "_test.go") || slices.Contains(wallClock, filepath.Base(file)) {
+				if strings.HasSuffix(file, "_test.go") {
 					continue
 				}
 				set := token.NewFileSet()
@@ -825,9 +825,6 @@ func TestIntervalsAreMonotonic(t *testing.T) {
 		}
 	}
 }
-
-// wallClock are files that still measure how long a peer is silent by it.
-var wallClock = []string{}
 
 // TestNothingIsReadTwice: the buffer that a poll is read into is used again,
 // and no document of before changes with it.
