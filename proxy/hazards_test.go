@@ -192,6 +192,63 @@ func TestComebackIsAskedFor(t *testing.T) {
 	})
 }
 
+// TestLeaveExpires: while the upstream cannot say who may see a document, those
+// who might go on for twice reauthorize, and no longer.
+func TestLeaveExpires(t *testing.T) {
+	within(t, authorizing, func(w *world) {
+		b := newBank("alice")
+		var broken atomic.Bool
+		w.answer(func(rw http.ResponseWriter, r *http.Request) {
+			if broken.Load() && r.Header.Get("Authorization") == "alice" {
+				rw.WriteHeader(500)
+				return
+			}
+			b.ServeHTTP(rw, r)
+		})
+		alice := w.dial("/asked/x", as("alice")).collect()
+		time.Sleep(time.Second)
+		broken.Store(true)
+		time.Sleep(5 * time.Minute)
+		if m := lastOf(alice); m["type"] == "end" || time.Since(at(t, m)) > 2*time.Second {
+			t.Errorf("after 5 minutes: %v, want that it goes on", m)
+		}
+		time.Sleep(6 * time.Minute)
+		if m := lastOf(alice); m["type"] != "end" {
+			t.Errorf("after 11 minutes: %v, want the end", m)
+		}
+		time.Sleep(time.Minute)
+		if n := len(alice); n > 0 {
+			t.Errorf("%d messages after the end", n)
+		}
+	})
+}
+
+// TestLongPollIsFaithful: what may not be kept, or is not what the upstream has
+// sent, comes from the upstream also where it is waited for.
+func TestLongPollIsFaithful(t *testing.T) {
+	for name, answer := range map[string]http.HandlerFunc{
+		"private": func(rw http.ResponseWriter, r *http.Request) {
+			rw.Header().Set("Cache-Control", "private")
+			io.WriteString(rw, `{}`)
+		},
+		"no-store": func(rw http.ResponseWriter, r *http.Request) {
+			rw.Header().Set("Cache-Control", "no-store")
+			io.WriteString(rw, `{}`)
+		},
+		"no UTF-8": func(rw http.ResponseWriter, r *http.Request) { io.WriteString(rw, "[\"\xff\"]") },
+	} {
+		within(t, basic, func(w *world) {
+			w.answer(answer)
+			for _, prefer := range []string{"Prefer: wait=1", "X-None: 1"} {
+				res, body := w.do("GET", "/api/x", "Authorization: me", prefer, `If-None-Match: "x"`)
+				if res.StatusCode != 200 || res.Header.Get("Cache-Status") != "" || strings.Contains(body, "\uFFFD") {
+					t.Errorf("%s, %s: %d %q %v", name, prefer, res.StatusCode, body, res.Header)
+				}
+			}
+		})
+	}
+}
+
 // TestNoRoomToBeAlone: one who should be polled for alone, and cannot be, is
 // shown nothing rather than what is somebody else's.
 func TestNoRoomToBeAlone(t *testing.T) {
