@@ -249,7 +249,8 @@ func (s *feed) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	case "truncated":
 		h.Set("Content-Length", strconv.Itoa(len(body)))
-		w.Write(body[:bytes.LastIndexByte(body[:len(body)-1], body[len(body)-1])+1])
+		w.Write(body[:bytes.LastIndexByte(body[:len(body)-1], body[len(body)-1])+1]) // of a text, whole lines
+		http.NewResponseController(w).Flush()
 		panic(http.ErrAbortHandler)
 	case "hang":
 		select {

@@ -17,7 +17,6 @@ import (
 	"path/filepath"
 	"reflect"
 	"runtime"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -549,15 +548,15 @@ func TestShrinkingBodies(t *testing.T) {
 // TestBombs: what is small on the wire and huge in memory is given up at the
 // limit, and costs about that.
 func TestBombs(t *testing.T) {
+	if raceEnabled {
+		t.Skip("what these take in time and memory is not what it is without the race detector")
+	}
 	var zeros bytes.Buffer
 	zw := gzip.NewWriter(&zeros)
 	for range 200 {
 		zw.Write(bytes.Repeat([]byte(" "), 1<<20))
 	}
 	zw.Close()
-	if raceEnabled {
-		t.Skip("what these take in time and memory is not what it is without the race detector")
-	}
 	for name, c := range map[string]struct {
 		encoding string
 		body     []byte
@@ -683,7 +682,7 @@ func TestPanicInOneResource(t *testing.T) {
 // for so many, and leaves nothing behind but what the limits give.
 func TestInventedResources(t *testing.T) {
 	total := 100_000 // a million takes ten times as long and leaves as little
-	if info, ok := debug.ReadBuildInfo(); testing.Short() || ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
+	if testing.Short() || raceEnabled {
 		total = 10_000
 	}
 	u := httptest.NewServer(http.NotFoundHandler())

@@ -45,7 +45,7 @@ import (
 //	#  the operator's key
 func TestCanaries(t *testing.T) {
 	seeds := 12
-	if testing.Short() {
+	if testing.Short() || raceDetector {
 		seeds = 3
 	}
 	tried := &trials{count: make(map[string]int)}
@@ -62,7 +62,7 @@ func TestCanaries(t *testing.T) {
 		list = append(list, fmt.Sprintf("%s %d", name, tried.count[name]))
 	}
 	t.Logf("tried in %d worlds: %s", seeds, strings.Join(list, ", "))
-	if testing.Short() {
+	if testing.Short() || raceDetector {
 		return // too few to have tried everything
 	}
 	for _, name := range []string{
