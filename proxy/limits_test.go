@@ -395,3 +395,26 @@ func TestPaceStartsAnywhere(t *testing.T) {
 		}
 	}
 }
+
+// What a client names is kept until the upstream has answered: it is short.
+func TestLongNamesAreNotKept(t *testing.T) {
+	within(t, basic, func(w *world) {
+		w.answer(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }) // answers nobody
+		p := w.dial("/", nil)
+		p.send(`{"type":"subscribe","url":"/api/x?_=%s"}`, strings.Repeat("1", maxTarget))
+		p.want(`{"type":"end","url":"/api/x","error":{"code":"limit","message":"*"}}`)
+		p.send(`{"type":"subscribe","url":"/api/x","version":"%s"}`, strings.Repeat("v", 60_000))
+		time.Sleep(time.Second)
+		w.proxy.sockets.mu.Lock()
+		defer w.proxy.sockets.mu.Unlock()
+		for s := range w.proxy.sockets.open {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			for _, sub := range s.subscriptions {
+				if n := len(sub.alias) + len(sub.view.version); n > 0 {
+					t.Errorf("%d bytes of what a client said are kept", n)
+				}
+			}
+		}
+	})
+}

@@ -33,10 +33,19 @@ type subscription struct {
 	replaces *subscription // whose client keeps its document: other credentials, the same url
 }
 
+// maxVersion bounds what a client may call the version that it holds, in bytes.
+const maxVersion = 64
+
 // subscribe starts a subscription, in place of one to the same url.
 func (s *socket) subscribe(e *endpoint, url string, m subscribe, header http.Header) {
+	if len(m.URL) > maxTarget { // it would be kept until the first message
+		s.refuse(url, url, codeLimit, fmt.Sprintf("the url has %d bytes, and may have %d", len(m.URL), maxTarget))
+		return
+	}
 	sub := &subscription{socket: s, url: url, throttle: time.Duration(m.Throttle * float64(time.Millisecond))}
-	sub.view.version = m.Version
+	if len(m.Version) <= maxVersion {
+		sub.view.version = m.Version // a longer one is nobody's, and would be kept
+	}
 	if m.URL != url {
 		sub.alias = m.URL
 	}
