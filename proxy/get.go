@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"mime"
@@ -27,7 +28,7 @@ import (
 func (p *Proxy) serveGet(w http.ResponseWriter, r *http.Request, e *endpoint, url string) bool {
 	req := poller.Request{Rule: e.rule, URL: url, Header: r.Header}
 	ask := parseRequestCacheControl(r.Header)
-	if !e.config.Serve || ask.has("no-store") || p.poller.Refused(req) || p.passForTouch(e, url, r.Header) {
+	if e.declines(ask) != nil || p.poller.Refused(req) || p.passForTouch(e, url, r.Header) {
 		return false
 	}
 	watch, err := p.watch(e, url, r.Header, make(poller.Signal, 1))
@@ -53,6 +54,22 @@ func (p *Proxy) serveGet(w http.ResponseWriter, r *http.Request, e *endpoint, ur
 	p.writeSnapshot(w, r, s, watch.Interval(), status)
 	return true
 }
+
+// declines says why a GET is never answered from the snapshot; nil: it may be.
+func (e *endpoint) declines(ask cacheControl) error {
+	switch {
+	case !e.config.Serve:
+		return errServe
+	case ask.has("no-store"):
+		return errNoStore
+	}
+	return nil
+}
+
+var (
+	errServe   = errors.New("the rule has serve: false")
+	errNoStore = errors.New("the request has Cache-Control: no-store")
+)
 
 // servable reports whether s may be the answer to r.
 func (p *Proxy) servable(r *http.Request, s *poller.Snapshot) bool {

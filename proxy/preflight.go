@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -23,15 +24,9 @@ var askable = []string{
 // servePreflight answers a preflight request for a URL that a rule matches. It
 // returns false where the request is to pass through.
 func (p *Proxy) servePreflight(w http.ResponseWriter, r *http.Request, e *endpoint) bool {
-	method := r.Header.Get("Access-Control-Request-Method")
-	if r.Method != http.MethodOptions || method != http.MethodGet && method != http.MethodHead || sameHost(r) || !p.listsOrigin(r) {
-		return false
-	}
 	asked := field.List(r.Header["Access-Control-Request-Headers"])
-	for _, name := range asked {
-		if !slices.Contains(askable, name) && !slices.Contains(e.config.Vary, http.CanonicalHeaderKey(name)) {
-			return false
-		}
+	if !p.answersPreflight(r, e, asked) {
+		return false
 	}
 	h := w.Header()
 	p.allowOrigin(h, r)
@@ -45,3 +40,17 @@ func (p *Proxy) servePreflight(w http.ResponseWriter, r *http.Request, e *endpoi
 	w.WriteHeader(http.StatusNoContent)
 	return true
 }
+
+// answersPreflight reports whether a preflight request, which asks for these
+// headers, is answered here.
+func (p *Proxy) answersPreflight(r *http.Request, e *endpoint, asked []string) bool {
+	method := r.Header.Get("Access-Control-Request-Method")
+	if method != http.MethodGet && method != http.MethodHead || sameHost(r) || !p.listsOrigin(r) {
+		return false
+	}
+	return !slices.ContainsFunc(asked, func(name string) bool {
+		return !slices.Contains(askable, name) && !slices.Contains(e.config.Vary, http.CanonicalHeaderKey(name))
+	})
+}
+
+var errPreflight = errors.New("a preflight request that is not of a page in origins, or asks for more than a GET with headers of vary")

@@ -76,36 +76,70 @@ func (p *Proxy) passFailed(r *http.Request, err error) {
 
 // ServeHTTP implements http.Handler.
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	upgrade := isUpgrade(r)
-	if upgrade && r.URL.Path == p.cfg.Socket {
+	if p.opensSocket(r) {
 		p.serveSocket(w, r, nil, "")
 		return
 	}
-	e, url, ok := p.routes.Load().resolve(requestTarget(r))
-	if !ok || !p.serveEndpoint(w, r, e, url, upgrade) {
+	e, url, err := p.routes.Load().resolve(requestTarget(r))
+	if err != nil || !p.serveEndpoint(w, r, e, url) {
 		p.pass.ServeHTTP(w, r)
 	}
 }
 
+// opensSocket reports whether a request opens a socket without a subscription.
+func (p *Proxy) opensSocket(r *http.Request) bool {
+	return r.URL.Path == p.cfg.Socket && isUpgrade(r)
+}
+
 // serveEndpoint answers a request for a URL that a rule matches, in the way
 // that it asks for. It returns false where the request is to pass through.
-func (p *Proxy) serveEndpoint(w http.ResponseWriter, r *http.Request, e *endpoint, url string, upgrade bool) bool {
-	switch {
-	case upgrade:
+func (p *Proxy) serveEndpoint(w http.ResponseWriter, r *http.Request, e *endpoint, url string) bool {
+	switch wayOf(r) {
+	case WaySocket:
 		p.serveSocket(w, r, e, url)
 		return true
-	case r.Method == http.MethodOptions:
+	case WayPreflight:
 		return p.servePreflight(w, r, e)
-	case r.Method != http.MethodGet && r.Method != http.MethodHead, r.ContentLength != 0:
-		return false
-	case wantsEvents(r):
+	case WayEvents:
 		p.serveEvents(w, r, e, url)
 		return true
+	case WayLongPoll:
+		return p.serveLongPoll(w, r, e, url, preferredWait(r))
+	case WayGet:
+		return p.serveGet(w, r, e, url)
 	}
-	if wait := preferredWait(r); wait > 0 {
-		return p.serveLongPoll(w, r, e, url, wait)
+	return false
+}
+
+// A Way is how a request can be answered.
+type Way string
+
+// The ways. All but the first and the last are those of protocol.md.
+const (
+	WayPass      Way = "pass through"
+	WaySocket    Way = "socket"
+	WayEvents    Way = "event stream"
+	WayLongPoll  Way = "long-poll"
+	WayGet       Way = "get"
+	WayPreflight Way = "preflight"
+)
+
+// wayOf returns the way in which a request for a URL that a rule matches asks
+// to be answered.
+func wayOf(r *http.Request) Way {
+	switch {
+	case isUpgrade(r):
+		return WaySocket
+	case r.Method == http.MethodOptions:
+		return WayPreflight
+	case r.Method != http.MethodGet && r.Method != http.MethodHead, r.ContentLength != 0:
+		return WayPass
+	case wantsEvents(r):
+		return WayEvents
+	case preferredWait(r) > 0:
+		return WayLongPoll
 	}
-	return p.serveGet(w, r, e, url)
+	return WayGet
 }
 
 // requestTarget is the path and query of a request as the client spelled them.

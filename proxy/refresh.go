@@ -47,17 +47,12 @@ func (p *Proxy) wrote(r *http.Request, status int, header http.Header) {
 	rt := p.routes.Load()
 	rules, paths := make(map[*poller.Rule]bool), make(map[string]bool)
 	for _, path := range written(r, header) {
-		if _, _, ok := rt.resolve(path); ok {
+		if _, _, err := rt.resolve(path); err == nil {
 			paths[path] = true
 		}
 	}
-	if path, ok := canonicalPath(r.URL.EscapedPath()); ok {
-		decoded, _ := url.PathUnescape(path) // canonical, so it has no bad escapes
-		for _, o := range rt.refreshOn {
-			if o.matches(r.Method, decoded, path) {
-				rules[o.refresh.rule] = true
-			}
-		}
+	for _, e := range rt.refreshedBy(r.Method, r.URL.EscapedPath()) {
+		rules[e.rule] = true
 	}
 	if len(paths)+len(rules) == 0 {
 		return
@@ -66,6 +61,21 @@ func (p *Proxy) wrote(r *http.Request, status int, header http.Header) {
 		path, _, _ := strings.Cut(url, "?")
 		return paths[path] || rules[rule]
 	})
+}
+
+// refreshedBy returns the endpoints whose refresh_on names a write to a path.
+func (rt *routes) refreshedBy(method, path string) (named []*endpoint) {
+	path, err := canonicalPath(path)
+	if err != nil {
+		return nil
+	}
+	decoded, _ := url.PathUnescape(path) // canonical, so it has no bad escapes
+	for _, o := range rt.refreshOn {
+		if o.matches(method, decoded, path) {
+			named = append(named, o.refresh)
+		}
+	}
+	return named
 }
 
 // written returns the paths that a request wrote to: its own, and those on the
@@ -77,7 +87,7 @@ func written(r *http.Request, header http.Header) []string {
 		if err != nil || u.Host != r.URL.Host && !strings.EqualFold(u.Host, r.Host) {
 			continue
 		}
-		if path, ok := canonicalPath(u.EscapedPath()); ok {
+		if path, err := canonicalPath(u.EscapedPath()); err == nil {
 			paths = append(paths, path)
 		}
 	}
@@ -90,7 +100,7 @@ func written(r *http.Request, header http.Header) []string {
 func (p *Proxy) Refresh(urls ...string) int {
 	wanted := make(map[string]bool)
 	for _, u := range urls {
-		if _, canonical, ok := p.routes.Load().resolve(u); ok {
+		if _, canonical, err := p.routes.Load().resolve(u); err == nil {
 			wanted[canonical] = true
 		}
 	}

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -101,27 +102,42 @@ func asClient(rule *poller.Rule, purpose string) *poller.Rule {
 
 // resolve finds the rule that matches a request target (path and query), and
 // the spelling of the target by which its resource is known. No rule matches a
-// path that two servers could understand differently.
-func (rt *routes) resolve(target string) (*endpoint, string, bool) {
+// path that two servers could understand differently. The error says why no
+// rule matches.
+func (rt *routes) resolve(target string) (*endpoint, string, error) {
 	path, query, _ := strings.Cut(target, "?")
-	path, ok := canonicalPath(path)
-	if !ok {
-		return nil, "", false
+	path, err := canonicalPath(path)
+	if err != nil {
+		return nil, "", err
 	}
 	decoded, err := url.PathUnescape(path)
 	if err != nil {
-		return nil, "", false
+		return nil, "", err
 	}
 	h, _ := rt.mux.Handler(&http.Request{Method: http.MethodGet, URL: &url.URL{Path: decoded, RawPath: path}})
 	e, ok := h.(*endpoint)
 	if !ok {
-		return nil, "", false
+		return nil, "", errNoRule
 	}
 	if query = canonicalQuery(query, e.config.DropQuery); query != "" {
 		path += "?" + query
 	}
-	return e, path, len(path) <= maxTarget
+	if len(path) > maxTarget {
+		return nil, "", errLong
+	}
+	return e, path, nil
 }
+
+// Why no rule matches a target. They are made once: most requests that pass
+// through have one.
+var (
+	errNoRule    = errors.New("no rule matches this path")
+	errLong      = fmt.Errorf("the URL has more than %d bytes", maxTarget)
+	errNoPath    = errors.New("the path does not begin with /")
+	errEscape    = errors.New("a % in the path is not followed by two hexadecimal digits")
+	errCharacter = errors.New("the path has an encoded slash, a backslash or a control character, which servers understand differently")
+	errSegment   = errors.New("the path has an empty segment, . or .., which servers understand differently")
+)
 
 // maxTarget bounds the URLs that are watched, in bytes as they are known.
 const maxTarget = 8 << 10
@@ -131,26 +147,26 @@ const maxTarget = 8 << 10
 // ambiguous: empty and dot segments, encoded slashes, backslashes, control
 // characters. A segment counts without its parameters, because some servers
 // cut off what follows a semicolon and then find "..".
-func canonicalPath(path string) (string, bool) {
+func canonicalPath(path string) (string, error) {
 	if !strings.HasPrefix(path, "/") {
-		return "", false
+		return "", errNoPath
 	}
 	b := make([]byte, 0, len(path))
 	for i := 0; i < len(path); i++ {
 		c, escaped := path[i], false
 		if c == '%' {
 			if i+2 >= len(path) {
-				return "", false
+				return "", errEscape
 			}
 			hi, lo := unhex(path[i+1]), unhex(path[i+2])
 			if hi < 0 || lo < 0 {
-				return "", false
+				return "", errEscape
 			}
 			c, escaped = byte(hi<<4|lo), true
 			i += 2
 		}
 		if c == '\\' || c < ' ' || c == 0x7f || escaped && c == '/' {
-			return "", false
+			return "", errCharacter
 		}
 		b = appendCanonical(b, c, escaped)
 	}
@@ -158,10 +174,10 @@ func canonicalPath(path string) (string, bool) {
 	for i, s := range segments {
 		name, _, _ := strings.Cut(strings.ReplaceAll(s, "%3B", ";"), ";")
 		if name == "." || name == ".." || name == "" && (s != "" || i < len(segments)-1) {
-			return "", false
+			return "", errSegment
 		}
 	}
-	return string(b), true
+	return string(b), nil
 }
 
 // canonicalQuery drops the parameters that are no part of the resource, and

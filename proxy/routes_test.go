@@ -76,9 +76,9 @@ func TestResolve(t *testing.T) {
 		{"/deep/1/x/2?utm+source=z&utm%20source=y&utm=w", "/deep/{a}/x/{b}", "/deep/1/x/2?utm=w"},
 		{"/tree/?_=1", "/tree/{rest...}", "/tree/?_=1"},
 	} {
-		e, got, ok := rt.resolve(c.target)
-		if !ok || e.config.Path != c.rule || got != c.url {
-			t.Errorf("%s: got %q %v, want %q of %s", c.target, got, ok, c.url, c.rule)
+		e, got, err := rt.resolve(c.target)
+		if err != nil || e.config.Path != c.rule || got != c.url {
+			t.Errorf("%s: got %q %v, want %q of %s", c.target, got, err, c.url, c.rule)
 		}
 	}
 	for _, target := range []string{
@@ -91,7 +91,7 @@ func TestResolve(t *testing.T) {
 		"/api/%", "/api/%4", "/api/%zz", "/api/%%", "/api/a%u0041",
 		"/api/" + strings.Repeat("x", maxTarget), "/api/x?" + strings.Repeat("x", maxTarget), "/api/" + strings.Repeat("ü", maxTarget/4),
 	} {
-		if e, got, ok := rt.resolve(target); ok {
+		if e, got, err := rt.resolve(target); err == nil {
 			t.Errorf("%.80q: is %.80q of %s, and should be no rule's", target, got, e.config.Path)
 		}
 	}
@@ -110,12 +110,12 @@ func FuzzResolve(f *testing.F) {
 	rt := testRoutes(f, manyRules)
 	base, _ := url.Parse("http://upstream.test:9/base")
 	f.Fuzz(func(t *testing.T, target string) {
-		e, canonical, ok := rt.resolve(target)
-		if !ok {
+		e, canonical, err := rt.resolve(target)
+		if err != nil {
 			return
 		}
-		if e2, again, ok := rt.resolve(canonical); !ok || again != canonical || e2 != e {
-			t.Fatalf("%q is %q, and that is %q %v", target, canonical, again, ok)
+		if e2, again, err := rt.resolve(canonical); err != nil || again != canonical || e2 != e {
+			t.Fatalf("%q is %q, and that is %q %v", target, canonical, again, err)
 		}
 		for i := range len(canonical) {
 			if c := canonical[i]; c <= ' ' || c >= 0x7f || c == '\\' || c == '#' || c == '"' {

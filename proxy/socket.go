@@ -195,8 +195,8 @@ func (s *socket) handle(text []byte) {
 // resolve finds what a subscribe message names.
 func (s *socket) resolve(m subscribe) {
 	asked, _, _ := strings.Cut(m.URL, "#")
-	e, url, ok := s.p.routes.Load().resolve(asked)
-	if !ok {
+	e, url, err := s.p.routes.Load().resolve(asked)
+	if err != nil {
 		s.refuse(m.URL, m.URL, codeNotFound, "no rule matches this url; it is a path and query such as /api/x")
 		return
 	}

@@ -181,7 +181,7 @@ func buildDeflated(s *poller.Snapshot, k poller.Key) []byte {
 func (s *socket) unsubscribe(asked string) {
 	asked, _, _ = strings.Cut(asked, "#")
 	var sub *subscription
-	if _, url, ok := s.p.routes.Load().resolve(asked); ok {
+	if _, url, err := s.p.routes.Load().resolve(asked); err == nil {
 		sub = s.find(url)
 	}
 	if sub == nil {
