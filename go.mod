@@ -2,6 +2,8 @@ module pollbridge
 
 go 1.26.0
 
+ignore ./client/js/node_modules
+
 require (
 	github.com/chromedp/cdproto v0.159.0
 	github.com/chromedp/chromedp v0.23.0

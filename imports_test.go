@@ -21,7 +21,7 @@ var allowed = map[string][]string{
 		"github.com/spf13/cobra", "github.com/spf13/pflag",
 	},
 	"./proxy": {
-		"./config", "./diff", "./internal/field", "./passthrough", "./poller",
+		"./client/js", "./config", "./diff", "./internal/field", "./passthrough", "./poller",
 		"github.com/coder/websocket", // the wire is known here, and in the client, only
 		"golang.org/x/net/http/httpguts",
 	},
@@ -30,6 +30,7 @@ var allowed = map[string][]string{
 
 	"./admin":          {},
 	"./client":         {"github.com/coder/websocket"},
+	"./client/js":      {"./internal/field"},
 	"./config":         {"gopkg.in/yaml.v3"}, // and nobody else knows YAML
 	"./demo":           {},
 	"./passthrough":    {"golang.org/x/net/http/httpguts"},

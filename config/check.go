@@ -38,6 +38,10 @@ func (d *decoder) checkPath(c *Config, mux *http.ServeMux, first map[string]int,
 		return
 	}
 	at := d.seen[fmt.Sprintf("endpoints[%d].path", i)]
+	if strings.HasPrefix(e.Path, Reserved) {
+		d.refuse(at, at.found+", and what is below "+Reserved+" is pollbridge's own", "another path")
+		return
+	}
 	if matchesOnly(e.Path, c.Socket) {
 		d.refuse(at, at.found+", which is the path of socket", "another path, or another socket")
 	}

@@ -29,6 +29,9 @@ import (
 	"time"
 )
 
+// Reserved is what the paths begin with that pollbridge answers itself, whatever the configuration says.
+const Reserved = "/.pollbridge/"
+
 // Config is one configuration file, validated, with its defaults filled in. It is not changed after Parse.
 type Config struct {
 	Listen           string         // host:port

@@ -116,7 +116,7 @@ func (p *Proxy) writeSnapshot(w http.ResponseWriter, r *http.Request, s *poller.
 	body := s.Body
 	if len(body) >= minGzip {
 		addVary(h, "Accept-Encoding")
-		if acceptsGzip(r.Header["Accept-Encoding"]) && r.Header.Get("Range") == "" {
+		if field.AcceptsGzip(r.Header["Accept-Encoding"]) && r.Header.Get("Range") == "" {
 			body = s.Memo(poller.Key{Kind: "gzip"}, gzipped)
 			h.Set("Content-Encoding", "gzip")
 			h.Set("Content-Length", strconv.Itoa(len(body)))
@@ -242,37 +242,10 @@ func accepts(values []string, contentType string) bool {
 		}
 		specific := slices.Index([]string{"*/*", main + "/*", t}, name)
 		if specific > best {
-			best, quality = specific, qvalue(params["q"])
+			best, quality = specific, field.Quality(params["q"])
 		}
 	}
 	return quality > 0
-}
-
-// acceptsGzip reads Accept-Encoding (RFC 9110, section 12.5.3).
-func acceptsGzip(values []string) bool {
-	quality := 0.0
-	for _, item := range field.List(values) {
-		name, params, _ := strings.Cut(item, ";")
-		q := qvalue(strings.TrimPrefix(strings.ReplaceAll(params, " ", ""), "q="))
-		switch strings.TrimSpace(name) {
-		case "gzip", "x-gzip":
-			return q > 0
-		case "*":
-			quality = q
-		}
-	}
-	return quality > 0
-}
-
-func qvalue(s string) float64 {
-	if s == "" {
-		return 1
-	}
-	q, err := strconv.ParseFloat(s, 64)
-	if err != nil {
-		return 0
-	}
-	return q
 }
 
 func addVary(h http.Header, name string) {

@@ -80,6 +80,10 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.serveSocket(w, r, nil, "")
 		return
 	}
+	if name, ours := strings.CutPrefix(r.URL.Path, config.Reserved); ours {
+		p.serveReserved(w, r, name)
+		return
+	}
 	e, url, err := p.routes.Load().resolve(requestTarget(r))
 	if err != nil || !p.serveEndpoint(w, r, e, url) {
 		p.pass.ServeHTTP(w, r)
