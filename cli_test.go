@@ -30,6 +30,11 @@ func TestConsole(t *testing.T) {
 				t.Fatal(err)
 			}
 			got := console(t, filepath.Dir(file), string(want))
+			for line := range strings.Lines(got) {
+				if strings.Contains(line, "s3cret") && !strings.HasPrefix(line, "$") {
+					t.Errorf("a secret is shown: %s", line)
+				}
+			}
 			if *update {
 				err = os.WriteFile(file, []byte(got), 0o644)
 			}

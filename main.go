@@ -41,12 +41,13 @@ pushes only what changed over WebSocket. Everything else passes through.
 
 See it at work, on this machine alone:   pollbridge demo
 Put it in front of an API of yours:      pollbridge serve --config config.yaml
-Watch a URL through it:                  pollbridge watch http://localhost:8080/api/x`,
+Watch a URL through it:                  pollbridge watch http://localhost:8080/api/x
+Ask what becomes of a URL, and why:      pollbridge explain /api/x`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Version:       version(),
 	}
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(newServeCommand(), newCheckCommand(), newWatchCommand(), newDemoCommand())
+	root.AddCommand(newServeCommand(), newCheckCommand(), newExplainCommand(), newWatchCommand(), newDemoCommand())
 	return root
 }

@@ -64,7 +64,7 @@ func noArgs(c *cobra.Command, args []string) error {
 	return fmt.Errorf("%s takes no argument, found %q", c.CommandPath(), args[0])
 }
 
-// oneURL demands the argument of watch.
+// oneURL demands the argument of watch and explain.
 func oneURL(c *cobra.Command, args []string) error {
 	if len(args) == 1 {
 		return nil

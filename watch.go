@@ -15,7 +15,7 @@ import (
 )
 
 func newWatchCommand() *cobra.Command {
-	var headers []string
+	var asked headerFlags
 	var whole bool
 	c := &cobra.Command{
 		Use:   "watch URL",
@@ -25,10 +25,10 @@ as it comes: the document first, then the operations of each patch. A lost
 connection is made again. Documents go to standard output, all else to
 standard error.`,
 		Example: `  pollbridge watch http://localhost:8080/api/stations
-  pollbridge watch --whole -H 'Authorization: Bearer …' https://example.com/api/me | jq .name`,
+  pollbridge watch --whole -H 'Authorization: Bearer ${TOKEN}' https://example.com/api/me | jq .name`,
 		Args: oneURL,
 		RunE: func(c *cobra.Command, args []string) error {
-			header, err := parseHeaders(headers)
+			header, err := asked.header()
 			if err != nil {
 				return err
 			}
@@ -43,7 +43,7 @@ standard error.`,
 			return nil
 		},
 	}
-	c.Flags().StringArrayVarP(&headers, "header", "H", nil, "request header `'Name: value'`, as with curl; may be given again")
+	asked.add(c)
 	c.Flags().BoolVar(&whole, "whole", false, "print the whole document, on one line, at every change")
 	return c
 }
@@ -64,18 +64,6 @@ func withScheme(url string) string {
 		return url
 	}
 	return "http://" + url
-}
-
-func parseHeaders(lines []string) (http.Header, error) {
-	h := make(http.Header)
-	for _, line := range lines {
-		name, value, ok := strings.Cut(line, ":")
-		if !ok || name == "" {
-			return nil, fmt.Errorf("header %q: want 'Name: value'", name)
-		}
-		h.Add(strings.TrimSpace(name), strings.TrimSpace(value))
-	}
-	return h, nil
 }
 
 func printUpdate(out, notes io.Writer, u client.Update, whole bool) {

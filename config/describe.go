@@ -52,7 +52,7 @@ func (e Endpoint) describe(row func(name, format string, args ...any)) {
 	}
 	row("headers", "%s", orNone(strings.Join(slices.Sorted(maps.Keys(e.Headers)), ", "))+when(len(e.Headers) > 0, " (values not shown)"))
 	row("drop_query", "%s", orNone(strings.Join(e.DropQuery, ", ")))
-	row("format", "%s, body at most %s", e.Format, describeSize(e.MaxBody))
+	row("format", "%s, body at most %s", e.Format, FormatSize(e.MaxBody))
 	for _, array := range slices.Sorted(maps.Keys(e.Keys)) {
 		row("keys", "%q by %s", array, strings.Join(e.Keys[array], ", "))
 	}
@@ -64,8 +64,8 @@ func (e Endpoint) describe(row func(name, format string, args ...any)) {
 	row("refresh_on", "%s", orNone(strings.Join(e.RefreshOn, ", ")))
 }
 
-// describeSize writes bytes in the largest unit that divides them.
-func describeSize(n int64) string {
+// FormatSize writes bytes in the largest unit that divides them.
+func FormatSize(n int64) string {
 	for _, unit := range []string{"GiB", "MiB", "KiB"} {
 		if n%sizeUnits[unit] == 0 {
 			return fmt.Sprint(n/sizeUnits[unit], unit)

@@ -34,7 +34,7 @@ func (s scalar[T]) read(d *decoder, at place, n *yaml.Node) {
 		return
 	}
 	at.found = shown(n.Value, at.secret)
-	text, err := expand(n.Value, d.getenv)
+	text, err := Expand(n.Value, d.getenv)
 	if err != nil {
 		d.refuse(at, because(at.found, err), "${NAME} of a variable that is set, or $${ for the text itself")
 		return
@@ -66,9 +66,9 @@ var (
 	named    = regexp.MustCompile(`^\$\{([A-Za-z_][A-Za-z0-9_]*)\}$`)
 )
 
-// expand replaces each ${NAME} by what the environment has, once: what comes from there is
+// Expand replaces each ${NAME} in a value by what the environment has, once: what comes from there is
 // not looked at again. $${ stands for ${. The error names variables, never a value.
-func expand(text string, getenv func(string) (string, bool)) (string, error) {
+func Expand(text string, getenv func(string) (string, bool)) (string, error) {
 	var unset []string
 	malformed := false
 	expanded := variable.ReplaceAllStringFunc(text, func(s string) string {
