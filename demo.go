@@ -52,7 +52,8 @@ func showDemo(c *cobra.Command, listen string) error {
 	}
 	cfg.Drain = 0
 	out := c.OutOrStdout()
-	log := newLogger(c.ErrOrStderr(), config.Log{Level: slog.LevelError})
+	log := openLogs(c.ErrOrStderr(), config.Log{Level: slog.LevelError})
+	defer log.queue.Flush()
 	return serve(c.Context(), cfg, log, func(a net.Addr) {
 		fmt.Fprintf(out, "A legacy API is polled at http://%s, and pushed at http://%s\n\n", legacy.Addr(), a)
 		fmt.Fprintf(out, "    Open         http://%s/\n", browsable(a))

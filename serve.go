@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log"
 	"log/slog"
 	"net"
@@ -39,7 +38,9 @@ A second signal ends at once.`,
 			if err != nil {
 				return err
 			}
-			return serve(c.Context(), cfg, newLogger(c.ErrOrStderr(), cfg.Log), nil)
+			log := openLogs(c.ErrOrStderr(), cfg.Log)
+			defer log.queue.Flush()
+			return serve(c.Context(), cfg, log, nil)
 		},
 	}
 	configFlag(c, &file)
@@ -51,19 +52,11 @@ func configFlag(c *cobra.Command, file *string) {
 	c.MarkFlagFilename("config", "yaml", "yml")
 }
 
-func newLogger(w io.Writer, l config.Log) *slog.Logger {
-	o := &slog.HandlerOptions{Level: l.Level}
-	if l.Format == "json" {
-		return slog.New(slog.NewJSONHandler(w, o))
-	}
-	return slog.New(slog.NewTextHandler(w, o))
-}
-
 // A server is what serve runs: the public listener, and the admin one unless
 // it is turned off.
 type server struct {
 	cfg           *config.Config
-	log           *slog.Logger
+	log           *logs
 	proxy         *proxy.Proxy
 	public, admin *http.Server
 	draining      atomic.Bool
@@ -71,14 +64,14 @@ type server struct {
 
 // serve runs until ctx ends or a signal comes, and then drains. Once it
 // listens it calls ready, if given, with the public address.
-func serve(ctx context.Context, cfg *config.Config, log *slog.Logger, ready func(net.Addr)) error {
-	p, err := proxy.New(cfg, proxy.Options{Log: log})
+func serve(ctx context.Context, cfg *config.Config, log *logs, ready func(net.Addr)) error {
+	p, err := proxy.New(cfg, proxy.Options{Log: log.Logger, Access: log.access})
 	if err != nil {
 		return err
 	}
 	defer p.Close()
 	s := &server{cfg: cfg, log: log, proxy: p}
-	errorLog := newServerLog(log)
+	errorLog := newServerLog(log.Logger)
 	s.public = newHTTPServer(p, errorLog)
 	s.admin = newHTTPServer(admin.New(admin.Options{Ready: s.ready, Refresh: p.Refresh}), errorLog)
 

@@ -10,7 +10,6 @@ import (
 var notYet = map[string]string{
 	"tls":                "",
 	"max_connection_age": "0s",
-	"log.access":         "false",
 }
 
 // A field is one key of a mapping. All the keys that there are stand below.

@@ -73,8 +73,12 @@ func reset(w http.ResponseWriter) {
 	if err != nil {
 		return
 	}
-	if t, ok := conn.(*tls.Conn); ok {
-		conn = t.NetConn()
+	for { // TLS, and what else stands around the connection itself
+		outer, ok := conn.(interface{ NetConn() net.Conn })
+		if !ok {
+			break
+		}
+		conn = outer.NetConn()
 	}
 	if tcp, ok := conn.(interface{ SetLinger(sec int) error }); ok {
 		tcp.SetLinger(0)

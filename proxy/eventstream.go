@@ -37,7 +37,7 @@ func wantsEvents(r *http.Request) bool {
 
 // serveEvents answers with an event stream (WHATWG HTML, "Server-sent events"):
 // the messages of the socket, each as an event of its type.
-func (p *Proxy) serveEvents(w http.ResponseWriter, r *http.Request, e *endpoint, url string) {
+func (p *Proxy) serveEvents(w *answer, r *http.Request, e *endpoint, url string) {
 	if err := p.checkOrigin(r); err != nil {
 		http.Error(w, err.Error(), http.StatusForbidden)
 		return

@@ -25,7 +25,7 @@ import (
 //
 // Fresh means not older than the interval in force, nor than the upstream's own
 // Cache-Control and Expires allow, where it sends any.
-func (p *Proxy) serveGet(w http.ResponseWriter, r *http.Request, e *endpoint, url string) bool {
+func (p *Proxy) serveGet(w *answer, r *http.Request, e *endpoint, url string) bool {
 	req := poller.Request{Rule: e.rule, URL: url, Header: r.Header}
 	ask := parseRequestCacheControl(r.Header)
 	if e.declines(ask) != nil || p.poller.Refused(req) || p.passForTouch(e, url, r.Header) {
@@ -87,7 +87,7 @@ func (p *Proxy) faithful(r *http.Request, s *poller.Snapshot) bool {
 
 // writeSnapshot answers with s: headers, conditions and ranges as RFC 9110 has
 // them.
-func (p *Proxy) writeSnapshot(w http.ResponseWriter, r *http.Request, s *poller.Snapshot, interval time.Duration, status string) {
+func (p *Proxy) writeSnapshot(w *answer, r *http.Request, s *poller.Snapshot, interval time.Duration, status string) {
 	h := w.Header()
 	stored, at := s.Header()
 	for name, values := range stored {
@@ -108,6 +108,7 @@ func (p *Proxy) writeSnapshot(w http.ResponseWriter, r *http.Request, s *poller.
 		status = fmt.Sprintf("hit; ttl=%d", int((interval-time.Since(at))/time.Second))
 	}
 	h.Add("Cache-Status", "pollbridge; "+status) // RFC 9211
+	w.cache, _, _ = strings.Cut(strings.TrimPrefix(status, "fwd="), ";")
 	http.NewResponseController(w).SetWriteDeadline(time.Now().Add(sendTime(len(s.Body))))
 	if patch := deltaFor(r, s); patch != nil {
 		writeDelta(w, r, s, patch)

@@ -38,7 +38,7 @@ func preferredWait(r *http.Request) int {
 // serveLongPoll holds a GET until the version is another than the client's or
 // the time is over (Comet). It returns false where the request is to pass
 // through instead.
-func (p *Proxy) serveLongPoll(w http.ResponseWriter, r *http.Request, e *endpoint, url string, wait int) bool {
+func (p *Proxy) serveLongPoll(w *answer, r *http.Request, e *endpoint, url string, wait int) bool {
 	req := poller.Request{Rule: e.rule, URL: url, Header: r.Header}
 	if p.poller.Refused(req) {
 		return false

@@ -16,6 +16,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/coder/websocket"
 
@@ -28,6 +29,7 @@ import (
 type Proxy struct {
 	cfg     *config.Config
 	log     *slog.Logger
+	access  *slog.Logger // nil: no line for each request
 	routes  atomic.Pointer[routes]
 	poller  *poller.Poller
 	pass    http.Handler
@@ -44,6 +46,7 @@ type Proxy struct {
 // works.
 type Options struct {
 	Log       *slog.Logger      // nil: nothing is logged
+	Access    *slog.Logger      // takes a line for each request and each socket; nil: none is written
 	Transport http.RoundTripper // to the upstream; nil: one with sane limits
 }
 
@@ -56,7 +59,7 @@ func New(cfg *config.Config, o Options) (*Proxy, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Proxy{cfg: cfg, log: o.Log, leaving: make(chan struct{})}
+	p := &Proxy{cfg: cfg, log: o.Log, access: o.Access, leaving: make(chan struct{})}
 	p.routes.Store(rt)
 	p.clients.total, p.clients.each = cfg.Limits.Connections, cfg.Limits.ConnectionsPerClient
 	p.poller = poller.New(poller.Options{
@@ -76,6 +79,13 @@ func (p *Proxy) passFailed(r *http.Request, err error) {
 
 // ServeHTTP implements http.Handler.
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	a := &answer{ResponseWriter: w, started: time.Now()}
+	defer p.ended(a, r)
+	p.serve(a, r)
+}
+
+// serve answers a request as the rules say.
+func (p *Proxy) serve(w *answer, r *http.Request) {
 	if p.opensSocket(r) {
 		p.serveSocket(w, r, nil, "")
 		return
@@ -85,7 +95,9 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	e, url, err := p.routes.Load().resolve(requestTarget(r))
+	w.rule = e
 	if err != nil || !p.serveEndpoint(w, r, e, url) {
+		w.way = WayPass
 		p.pass.ServeHTTP(w, r)
 	}
 }
@@ -97,8 +109,8 @@ func (p *Proxy) opensSocket(r *http.Request) bool {
 
 // serveEndpoint answers a request for a URL that a rule matches, in the way
 // that it asks for. It returns false where the request is to pass through.
-func (p *Proxy) serveEndpoint(w http.ResponseWriter, r *http.Request, e *endpoint, url string) bool {
-	switch wayOf(r) {
+func (p *Proxy) serveEndpoint(w *answer, r *http.Request, e *endpoint, url string) bool {
+	switch w.way = wayOf(r); w.way {
 	case WaySocket:
 		p.serveSocket(w, r, e, url)
 		return true
@@ -118,7 +130,7 @@ func (p *Proxy) serveEndpoint(w http.ResponseWriter, r *http.Request, e *endpoin
 // A Way is how a request can be answered.
 type Way string
 
-// The ways. All but the first and the last are those of protocol.md.
+// The ways.
 const (
 	WayPass      Way = "pass through"
 	WaySocket    Way = "socket"
@@ -126,6 +138,7 @@ const (
 	WayLongPoll  Way = "long-poll"
 	WayGet       Way = "get"
 	WayPreflight Way = "preflight"
+	WayReserved  Way = "reserved" // below config.Reserved, whatever the rules say
 )
 
 // wayOf returns the way in which a request for a URL that a rule matches asks

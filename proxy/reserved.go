@@ -9,7 +9,8 @@ import (
 // serveReserved answers below config.Reserved, of which nothing is passed on:
 // the browser's side, and a socket that starts with no subscription, which is
 // there whatever the configuration calls socket.
-func (p *Proxy) serveReserved(w http.ResponseWriter, r *http.Request, name string) {
+func (p *Proxy) serveReserved(w *answer, r *http.Request, name string) {
+	w.way = WayReserved
 	switch {
 	case name != "socket":
 		js.Serve(w, r, name)

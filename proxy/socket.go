@@ -43,7 +43,8 @@ type socket struct {
 	wire    wire
 	ws      *websocket.Conn
 	client  client
-	header  http.Header // credentials for subscriptions to come
+	header  http.Header                  // credentials for subscriptions to come
+	log     func(status int, sent int64) // writes the access log's line; nil: there is none
 
 	// Only the reading goroutine uses this.
 	messages pace
@@ -58,7 +59,8 @@ const (
 
 // serveSocket upgrades a request. With a target that a rule matches, that is
 // subscribed to at once.
-func (p *Proxy) serveSocket(w http.ResponseWriter, r *http.Request, e *endpoint, url string) {
+func (p *Proxy) serveSocket(w *answer, r *http.Request, e *endpoint, url string) {
+	w.way = WaySocket
 	if err := p.checkOrigin(r); err != nil {
 		http.Error(w, err.Error(), http.StatusForbidden)
 		return
@@ -78,6 +80,10 @@ func (p *Proxy) serveSocket(w http.ResponseWriter, r *http.Request, e *endpoint,
 		return
 	}
 	s.ws = ws
+	w.upgraded = true
+	if p.access != nil {
+		s.log = p.accessLine(w, r)
+	}
 	ws.SetReadLimit(readLimit)
 	s.wire.buffered.Reset(&s.wire) // it read from a chain of readers for what was there already: nothing was
 	s.deflate = strings.Contains(w.Header().Get("Sec-WebSocket-Extensions"), "permessage-deflate")
@@ -296,4 +302,7 @@ func (s *socket) close() {
 	s.p.tidy.left()
 	s.p.sockets.remove(s)
 	s.p.clients.remove(s.client)
+	if s.log != nil {
+		s.log(http.StatusSwitchingProtocols, s.wire.written())
+	}
 }

@@ -24,6 +24,7 @@ type wire struct {
 	mu     sync.Mutex
 	closed bool   // a close frame was sent
 	unsent []byte // of a frame that the peer has taken a part of; goes before all else
+	sent   int64  // bytes
 
 	raw syscall.RawConn // nil: there is none
 	net.Conn
@@ -88,7 +89,9 @@ func (w *wire) writeLocked(frames net.Buffers) error {
 	for len(frames) > 0 {
 		batch := cut(&frames)
 		w.SetWriteDeadline(time.Now().Add(writeTimeout))
-		if _, err := batch.WriteTo(w.Conn); err != nil {
+		n, err := batch.WriteTo(w.Conn)
+		w.sent += n
+		if err != nil {
 			w.Conn.Close() // a frame that was cut short cannot be mended
 			return err
 		}
@@ -122,6 +125,7 @@ func (w *wire) try(s *sender, frames net.Buffers) (rest net.Buffers, done bool, 
 		if err != nil {
 			return nil, false, err
 		}
+		w.sent += int64(sent)
 		if sent == len(b) {
 			frames = frames[n:]
 			continue
@@ -137,6 +141,13 @@ func (w *wire) try(s *sender, frames net.Buffers) (rest net.Buffers, done bool, 
 		return frames, false, nil
 	}
 	return nil, true, nil
+}
+
+// written is how many bytes the peer was sent.
+func (w *wire) written() int64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.sent
 }
 
 // cut takes about writePiece bytes off the front of frames.

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+
+	"pollbridge/config"
+)
+
+// logs are what the program says while it runs, written in their own time.
+type logs struct {
+	*slog.Logger
+	access *slog.Logger // takes a line for each request; nil: none is wanted
+	queue  *logQueue
+}
+
+// openLogs returns logs that are written to w as the configuration says.
+// Flush their queue at the end.
+func openLogs(w io.Writer, l config.Log) *logs {
+	q := &logQueue{to: w}
+	log := &logs{Logger: newLogger(q, l), queue: q}
+	q.lost = func(lines int) {
+		log.Warn("lines of the log are lost: what reads it is too slow, or has stopped for a while", "lines", lines)
+	}
+	if l.Access {
+		l.Level = slog.LevelInfo // whatever the level of the other lines
+		log.access = newLogger(q, l)
+	}
+	return log
+}
+
+func newLogger(w io.Writer, l config.Log) *slog.Logger {
+	o := &slog.HandlerOptions{Level: l.Level}
+	if l.Format == "json" {
+		return slog.New(slog.NewJSONHandler(w, o))
+	}
+	return slog.New(slog.NewTextHandler(w, o))
+}
+
+// A logQueue writes lines to another writer in its own time: one who reads the
+// log, and reads no more, does not hold up the proxy. Lines wait in memory; where
+// there are too many the newest are lost, counted, and told of when there is room
+// again.
+type logQueue struct {
+	to   io.Writer
+	lost func(lines int) // says in the log how many; nil: nobody does
+
+	// mu guards the fields below.
+	mu      sync.Mutex
+	lines   []byte        // that wait
+	missing int           // lines lost that are not told of yet
+	total   uint64        // lines lost so far
+	written chan struct{} // closed when nothing waits any more; nil: nothing ever did
+	writing bool
+}
+
+const (
+	maxQueued = 2 << 20     // bytes that wait: some ten thousand requests
+	flushTime = time.Second // that the end of the program waits for
+)
+
+// Write takes one line. It never waits and never fails.
+func (q *logQueue) Write(line []byte) (int, error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.lines)+len(line) > maxQueued {
+		q.missing++
+		q.total++
+		return len(line), nil
+	}
+	q.lines = append(q.lines, line...)
+	if !q.writing {
+		q.writing, q.written = true, make(chan struct{})
+		go q.run()
+	}
+	return len(line), nil
+}
+
+// run writes what waits, until nothing does.
+func (q *logQueue) run() {
+	var spare []byte
+	for {
+		q.mu.Lock()
+		lines, missing := q.lines, q.missing
+		q.lines, q.missing = spare[:0], 0
+		if len(lines) == 0 {
+			q.writing, q.lines = false, nil
+			close(q.written)
+			q.mu.Unlock()
+			return
+		}
+		q.mu.Unlock()
+		q.to.Write(lines) // there is nobody to tell of an error
+		if spare = lines; missing > 0 && q.lost != nil {
+			q.lost(missing)
+		}
+	}
+}
+
+// Lost returns how many lines have been lost.
+func (q *logQueue) Lost() uint64 {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.total
+}
+
+// Flush waits until everything is written, but not for long.
+func (q *logQueue) Flush() {
+	q.mu.Lock()
+	written := q.written
+	q.mu.Unlock()
+	if written == nil {
+		return
+	}
+	select {
+	case <-written:
+	case <-time.After(flushTime):
+	}
+}
