@@ -88,6 +88,7 @@ type Limits struct {
 	ConnectionsPerClient       int // per remote address
 	SubscriptionsPerConnection int
 	Resources                  int
+	ResourcesPerClient         int // per remote address
 	UpstreamConcurrency        int
 	UpstreamRate               float64 // requests per second; 0: unlimited
 }
@@ -107,6 +108,7 @@ func Default() *Config {
 			ConnectionsPerClient:       1000,
 			SubscriptionsPerConnection: 100,
 			Resources:                  10_000,
+			ResourcesPerClient:         2500,
 			UpstreamConcurrency:        64,
 		},
 	}

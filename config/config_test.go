@@ -141,7 +141,7 @@ func TestValues(t *testing.T) {
 			RefreshOn: []string{"POST /api/orders", "DELETE /api/orders/{id}"},
 			Line:      12,
 		}, second, third},
-		Limits: Limits{10, 2, 3, 4, 5, 2.5},
+		Limits: Limits{10, 2, 3, 4, 4, 5, 2.5},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got\n%+v\nwant\n%+v", got, want)

@@ -31,8 +31,8 @@ func (c *Config) Describe(w io.Writer) {
 }
 
 func (l Limits) describe() string {
-	return fmt.Sprintf("%d connections, %d per client, %d subscriptions each; %d resources; %d upstream requests at once%s",
-		l.Connections, l.ConnectionsPerClient, l.SubscriptionsPerConnection, l.Resources, l.UpstreamConcurrency,
+	return fmt.Sprintf("%d connections, %d per client, %d subscriptions each; %d resources, %d per client; %d upstream requests at once%s",
+		l.Connections, l.ConnectionsPerClient, l.SubscriptionsPerConnection, l.Resources, l.ResourcesPerClient, l.UpstreamConcurrency,
 		when(l.UpstreamRate > 0, fmt.Sprintf(", %g a second", l.UpstreamRate)))
 }
 

@@ -81,6 +81,7 @@ func (l *Limits) fields() object {
 		{name: "connections_per_client", value: scalar[int]{&l.ConnectionsPerClient, count}},
 		{name: "subscriptions_per_connection", value: scalar[int]{&l.SubscriptionsPerConnection, count}},
 		{name: "resources", value: scalar[int]{&l.Resources, count}},
+		{name: "resources_per_client", value: scalar[int]{&l.ResourcesPerClient, count}},
 		{name: "upstream_concurrency", value: scalar[int]{&l.UpstreamConcurrency, count}},
 		{name: "upstream_rate", value: scalar[float64]{&l.UpstreamRate, rate}},
 	}

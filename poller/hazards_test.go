@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"compress/gzip"
+	"context"
 	"fmt"
 	"go/ast"
 	"go/parser"
@@ -13,6 +14,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"path/filepath"
 	"reflect"
@@ -858,6 +860,95 @@ func TestNothingIsReadTwice(t *testing.T) {
 		}
 		if len(seen) < 100 {
 			t.Errorf("only %d snapshots", len(seen))
+		}
+	})
+}
+
+// TestOnce: what is asked for once costs one request; what is asked for again
+// is kept fresh.
+func TestOnce(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		again time.Duration // after the first; zero: never
+		once  bool          // the second too
+		want  int           // polls in a minute
+	}{
+		{"never again", 0, true, 1},
+		{"again while it rests", time.Second / 2, true, 11},
+		{"again when it is remembered", 30 * time.Second, true, 12},
+		{"then watched", time.Second / 2, false, 11},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			run(t, func(t *testing.T, p *Poller, u *upstream) {
+				ask := func(once bool) {
+					w := mustWatch(t, p, Request{Rule: rule(), URL: "/x", Once: once})
+					if _, err := w.After(context.Background(), time.Now().Add(-time.Second)); err != nil {
+						t.Error(err)
+					}
+					w.Close()
+				}
+				ask(true)
+				if c.again > 0 {
+					time.Sleep(c.again)
+					ask(c.once)
+				}
+				settle(time.Minute)
+				if n := u.count(); n < c.want-1 && c.want > 1 || n > c.want {
+					t.Errorf("%d polls, want %d", n, c.want)
+				}
+				if n := p.Watched(); n != 0 {
+					t.Errorf("%d resources are polled still", n)
+				}
+			})
+		})
+	}
+}
+
+// TestResourcesPerClient: nobody can use up what is there for all; what merely
+// lingers makes room, of one's own first.
+func TestResourcesPerClient(t *testing.T) {
+	mallory, alice := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
+	runWith(t, Options{Resources: 12, ResourcesPerClient: 10}, func(t *testing.T, p *Poller, u *upstream) {
+		watch := func(who netip.Addr, n int) (*Watch, error) {
+			return p.Watch(Request{Rule: rule(), URL: fmt.Sprint("/x?", n), Client: who}, new(counter))
+		}
+		var held []*Watch
+		for n := range 10 {
+			w, err := watch(mallory, n)
+			if err != nil {
+				t.Fatal(err)
+			}
+			held = append(held, w)
+		}
+		if _, err := watch(mallory, 10); err != ErrTooManyOfClient {
+			t.Errorf("the eleventh of one client: %v", err)
+		}
+		if w, err := watch(mallory, 3); err != nil {
+			t.Errorf("one that is polled already: %v", err)
+		} else {
+			w.Close()
+		}
+		w, err := watch(alice, 100)
+		if err != nil {
+			t.Fatalf("somebody else: %v", err)
+		}
+		w.Close()
+		held[4].Close()
+		if w, err = watch(mallory, 10); err != nil {
+			t.Errorf("after one was left: %v", err)
+		}
+		held = append(held, w)
+		if n := p.Watched(); n != 11 {
+			t.Errorf("%d resources, want 11: one's own makes room first", n)
+		}
+		for _, w := range held {
+			w.Close()
+		}
+		settle(time.Minute)
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if len(p.watched) != 0 || len(p.causedBy) != 0 || p.unwatched.Load() != 0 {
+			t.Errorf("in the end %d resources, %d clients, %d unwatched", len(p.watched), len(p.causedBy), p.unwatched.Load())
 		}
 	})
 }

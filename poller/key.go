@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"hash"
 	"net/http"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -74,6 +75,21 @@ type Request struct {
 	// Header is the client's. Only what Rule.Vary names is looked at, and the
 	// Poller keeps nothing else of it.
 	Header http.Header
+
+	// Client is who asks, for Options.ResourcesPerClient. It is no part of the
+	// key. The zero value is nobody, and has no limit.
+	Client netip.Addr
+
+	// Once says that the client may well not ask again, as one that sends a
+	// plain GET: what nobody else has asked for is then not polled when the
+	// Watch has ended. It is no part of the key.
+	Once bool
+}
+
+// With returns the same request by another rule.
+func (r Request) With(rule *Rule) Request {
+	r.Rule = rule
+	return r
 }
 
 // key identifies a resource: who has the same key is shown the same document.

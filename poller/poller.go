@@ -32,8 +32,10 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
@@ -42,6 +44,10 @@ import (
 
 // ErrTooMany is returned by Watch when Options.Resources are polled already.
 var ErrTooMany = errors.New("too many resources are polled at once")
+
+// ErrTooManyOfClient is returned by Watch when Options.ResourcesPerClient are
+// polled because of the same client already.
+var ErrTooManyOfClient = errors.New("too many resources are polled at once because of this client")
 
 // ErrClosed is returned by Watch after Close.
 var ErrClosed = errors.New("poller is closed")
@@ -58,6 +64,11 @@ type Options struct {
 
 	// Resources is how many may be polled at once. Zero means 10,000.
 	Resources int
+
+	// ResourcesPerClient is how many of them may be there because of one client:
+	// it was the first to ask for them, whoever else watches them now. Zero means
+	// no limit.
+	ResourcesPerClient int
 
 	// Concurrency is how many polls may be under way at once. Zero means 64.
 	Concurrency int
@@ -87,10 +98,15 @@ type Poller struct {
 	// mu guards the fields below. It is taken before a resource's own.
 	mu        sync.Mutex
 	watched   map[key]*resource
+	causedBy  map[netip.Addr]int // how many of watched each Request.Client is the cause of
 	idle      *lru.Cache[key, *Snapshot]
 	idleBytes int
 	refused   *lru.Cache[key, time.Time] // until when Refused says so
 	closed    bool
+
+	// unwatched is how many of watched nobody watches: where there is none, there
+	// is nothing to give up.
+	unwatched atomic.Int64
 }
 
 // New returns a Poller that polls nothing yet.
@@ -114,7 +130,7 @@ func New(o Options) *Poller {
 		o:       o,
 		fetch:   newFetcher(o.Upstream, o.Transport),
 		slots:   make(chan struct{}, o.Concurrency),
-		watched: make(map[key]*resource),
+		watched: make(map[key]*resource), causedBy: make(map[netip.Addr]int),
 	}
 	if o.Rate > 0 {
 		p.rate = rate.NewLimiter(rate.Limit(o.Rate), max(1, int(o.Rate)))
@@ -165,8 +181,8 @@ type Watch struct {
 }
 
 // Watch has w woken when the resource that req names changes. It starts the
-// polling of a resource that nobody watched. The error is ErrTooMany, ErrClosed
-// or nil.
+// polling of a resource that nobody watched. The error is ErrTooMany,
+// ErrTooManyOfClient, ErrClosed or nil.
 func (p *Poller) Watch(req Request, w Watcher) (*Watch, error) {
 	k := p.fetch.key(req)
 	p.mu.Lock()
@@ -174,39 +190,59 @@ func (p *Poller) Watch(req Request, w Watcher) (*Watch, error) {
 	if p.closed {
 		return nil, ErrClosed
 	}
-	r, ok := p.watched[k]
-	if !ok {
-		if len(p.watched) >= p.o.Resources && !p.evict() {
-			return nil, ErrTooMany
+	r, known := p.watched[k]
+	if !known {
+		if err := p.room(req.Client); err != nil {
+			return nil, err
 		}
-		r = p.start(k, req)
+		r, known = p.start(k, req)
 	}
-	return r.join(w), nil
+	return r.join(w, known || !req.Once), nil
 }
 
-// start begins to poll a resource. p.mu is held.
-func (p *Poller) start(k key, req Request) *resource {
-	r := newResource(p, k, req)
-	if last, ok := p.idle.Get(k); ok {
+// room makes sure that one more resource may be polled because of a client.
+// p.mu is held.
+func (p *Poller) room(client netip.Addr) error {
+	limit := p.o.ResourcesPerClient
+	if limit > 0 && client.IsValid() && p.causedBy[client] >= limit && !p.evict(func(r *resource) bool { return r.client == client }) {
+		return ErrTooManyOfClient
+	}
+	if len(p.watched) >= p.o.Resources && !p.evict(func(*resource) bool { return true }) {
+		return ErrTooMany
+	}
+	return nil
+}
+
+// start begins to poll a resource. It reports whether that was known, from a
+// while ago. p.mu is held.
+func (p *Poller) start(k key, req Request) (r *resource, known bool) {
+	r = newResource(p, k, req)
+	last, known := p.idle.Get(k)
+	if known {
 		p.idle.Remove(k)
 		r.resume(last)
 	}
 	p.watched[k] = r
+	p.causedBy[r.client]++
+	p.unwatched.Add(1)
 	ctx, cancel := context.WithCancel(p.ctx)
 	r.cancel = cancel
 	p.running.Go(func() {
 		defer cancel()
 		r.run(ctx)
 	})
-	return r
+	return r, known
 }
 
-// evict makes room for one more resource by giving up one that merely lingers,
-// and reports whether there was any. One client that looks at many things
+// evict makes room for one more resource by giving up one of those that merely
+// linger, and reports whether there was any. One client that looks at many things
 // cannot keep others from what they want to watch. p.mu is held.
-func (p *Poller) evict() bool {
+func (p *Poller) evict(which func(*resource) bool) bool {
+	if p.unwatched.Load() == 0 {
+		return false
+	}
 	for _, r := range p.watched {
-		if p.retireLocked(r) {
+		if which(r) && p.retireLocked(r) {
 			r.cancel()
 			return true
 		}
@@ -230,6 +266,10 @@ func (p *Poller) retireLocked(r *resource) bool {
 		return false
 	}
 	delete(p.watched, r.key)
+	p.unwatched.Add(-1)
+	if p.causedBy[r.client]--; p.causedBy[r.client] == 0 {
+		delete(p.causedBy, r.client)
+	}
 	switch s := r.newest.Load(); {
 	case s == nil:
 	case s.Over:

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
+	"net/netip"
 	"runtime/debug"
 	"strings"
 	"sync"
@@ -21,6 +22,7 @@ type resource struct {
 	req      Request     // without the client's headers
 	identity http.Header // sent upstream; gone with the resource
 	private  bool        // polled for one identity: nobody else has this key
+	client   netip.Addr  // who was the first to ask for it
 
 	newest   atomic.Pointer[Snapshot] // nil until there is something to show
 	interval atomic.Int64             // in force, a time.Duration
@@ -38,6 +40,7 @@ type resource struct {
 	// called with it held.
 	mu      sync.Mutex
 	watches []*Watch
+	wanted  bool          // polling goes on for Linger after the last watcher has left
 	left    time.Time     // when the last watcher left; zero: nobody has yet
 	started time.Time     // start of the latest poll that has ended
 	next    time.Time     // when the next is due
@@ -46,7 +49,7 @@ type resource struct {
 }
 
 func newResource(p *Poller, k key, req Request) *resource {
-	r := &resource{p: p, key: k, req: Request{Rule: req.Rule, URL: req.URL}, kick: make(chan struct{}, 1)}
+	r := &resource{p: p, key: k, req: Request{Rule: req.Rule, URL: req.URL}, client: req.Client, kick: make(chan struct{}, 1)}
 	r.identity, r.private = identity(req)
 	r.interval.Store(int64(req.Rule.Interval))
 	return r
@@ -64,10 +67,18 @@ func (r *resource) resume(last *Snapshot) {
 	}
 }
 
-// join adds a watcher. Poller.mu is held, so the resource is not retired.
-func (r *resource) join(w Watcher) *Watch {
+// join adds a watcher, and says whether the resource is wanted after it has
+// left. Poller.mu is held, so the resource is not retired.
+func (r *resource) join(w Watcher, wanted bool) *Watch {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if len(r.watches) == 0 {
+		r.p.unwatched.Add(-1)
+	}
+	if wanted && !r.wanted {
+		r.wanted = true
+		r.poke()
+	}
 	watch := &Watch{resource: r, watcher: w, index: len(r.watches)}
 	r.watches = append(r.watches, watch)
 	return watch
@@ -81,7 +92,8 @@ func (w *Watch) Newest() *Snapshot { return w.resource.newest.Load() }
 func (w *Watch) Interval() time.Duration { return time.Duration(w.resource.interval.Load()) }
 
 // Close ends the watch: once it has returned, Wake is not called any more.
-// After the last one the resource is polled for the rule's Linger.
+// After the last one the resource is polled for the rule's Linger, unless all
+// that there were had Request.Once and did not ask twice.
 func (w *Watch) Close() {
 	r := w.resource
 	r.mu.Lock()
@@ -96,6 +108,7 @@ func (w *Watch) Close() {
 	r.watches = r.watches[:last]
 	w.index = -1
 	if last == 0 {
+		r.p.unwatched.Add(1)
 		r.left = time.Now()
 		r.poke()
 	}
@@ -193,7 +206,9 @@ func (r *resource) timers() (due, abandoned time.Time) {
 	if len(r.watches) == 0 {
 		abandoned = r.left
 		if !over {
-			abandoned = r.left.Add(r.req.Rule.Linger)
+			if r.wanted {
+				abandoned = r.left.Add(r.req.Rule.Linger)
+			}
 			rests = !time.Now().Before(abandoned)
 		}
 		if again := r.started.Add(min(r.req.Rule.Interval, maxRest)); again.After(abandoned) {

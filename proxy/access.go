@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/netip"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -149,7 +148,7 @@ func (p *Proxy) accessLine(a *answer, r *http.Request) func(status int, sent int
 	method := strings.Clone(r.Method[:min(len(r.Method), maxMethod)])
 	started, transport, cache, trace := a.started, transports[a.way], a.cache, a.trace
 	client, rule := "", ""
-	if addr := netip.Addr(p.remote(r)); addr.IsValid() {
+	if addr := p.remote(r); addr.IsValid() {
 		client = addr.String()
 	}
 	if a.rule != nil {

@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"context"
-	"net/http"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -19,19 +18,20 @@ type source interface {
 	Close()
 }
 
-// watch begins to watch what a client asks for.
-func (p *Proxy) watch(e *endpoint, url string, header http.Header, w poller.Watcher) (source, error) {
+// watch begins to watch what a client asks for. The rule of req is the
+// endpoint's.
+func (p *Proxy) watch(e *endpoint, req poller.Request, w poller.Watcher) (source, error) {
 	if e.probe == nil {
-		return p.poller.Watch(poller.Request{Rule: e.rule, URL: url, Header: header}, w)
+		return p.poller.Watch(req.With(e.rule), w)
 	}
-	g := &gate{p: p, e: e, url: url, header: header, watcher: w}
+	g := &gate{p: p, e: e, req: req, watcher: w}
 	g.ctx, g.cancel = context.WithCancel(context.Background())
 	var err error
-	if g.shared, err = p.poller.Watch(poller.Request{Rule: e.rule, URL: url}, w); err != nil {
+	if g.shared, err = p.poller.Watch(req.With(e.rule), w); err != nil {
 		g.cancel()
 		return nil, err
 	}
-	if g.probe, err = p.poller.Watch(poller.Request{Rule: e.probe, URL: url, Header: header}, w); err != nil {
+	if g.probe, err = p.poller.Watch(req.With(e.probe), w); err != nil {
 		g.cancel()
 		g.shared.Close()
 		return nil, err
@@ -51,8 +51,7 @@ func (p *Proxy) watch(e *endpoint, url string, header http.Header, w poller.Watc
 type gate struct {
 	p       *Proxy
 	e       *endpoint
-	url     string
-	header  http.Header
+	req     poller.Request
 	watcher poller.Watcher
 	shared  *poller.Watch
 	probe   *poller.Watch
@@ -140,7 +139,7 @@ func (g *gate) prove(grant *poller.Snapshot) {
 // is shown nothing, and it is found out again in a while. g.mu is held.
 func (g *gate) aloneLocked() {
 	var err error
-	if g.alone, err = g.p.poller.Watch(poller.Request{Rule: g.e.alone, URL: g.url, Header: g.header}, g.watcher); err == nil {
+	if g.alone, err = g.p.poller.Watch(g.req.With(g.e.alone), g.watcher); err == nil {
 		return
 	}
 	g.proving = true

@@ -12,37 +12,34 @@ import (
 	"github.com/coder/websocket"
 )
 
-// A client is whoever holds connections, as the limits count them: an address.
-type client netip.Addr
-
-// clients counts open connections.
+// clients counts open connections by client.
 type clients struct {
 	total, each int
 
 	mu    sync.Mutex // guards the fields below
 	count int
-	by    map[client]int
+	by    map[netip.Addr]int
 }
 
 // add counts one more connection, unless a limit forbids it.
-func (c *clients) add(a client) (client, *limitError) {
+func (c *clients) add(a netip.Addr) *limitError {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.count >= c.total {
-		return a, &limitError{"connections", c.total, http.StatusServiceUnavailable, 5}
+		return &limitError{"connections", c.total, http.StatusServiceUnavailable, 5}
 	}
 	if c.by[a] >= c.each {
-		return a, &limitError{"connections_per_client", c.each, http.StatusTooManyRequests, 5}
+		return &limitError{"connections_per_client", c.each, http.StatusTooManyRequests, 5}
 	}
 	if c.by == nil {
-		c.by = make(map[client]int)
+		c.by = make(map[netip.Addr]int)
 	}
 	c.count++
 	c.by[a]++
-	return a, nil
+	return nil
 }
 
-func (c *clients) remove(a client) {
+func (c *clients) remove(a netip.Addr) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.count--
@@ -51,16 +48,28 @@ func (c *clients) remove(a client) {
 	}
 }
 
-// remote is the client of a request: the peer, or, where that is a trusted
-// proxy, whom it and those before it say they speak for.
-func (p *Proxy) remote(r *http.Request) client {
+// client is who sent a request, as limits count: an IPv4 address, or the first
+// 64 bits of an IPv6 address, of which whoever has one has 2^64 (RFC 6177).
+func (p *Proxy) client(r *http.Request) netip.Addr {
+	addr := p.remote(r)
+	if addr.Is6() {
+		network, _ := addr.Prefix(64) // fails on other lengths only
+		return network.Addr()
+	}
+	return addr
+}
+
+// remote is the address that a request comes from: the peer, or, where that is
+// a trusted proxy, whom it and those before it say they speak for. It is not
+// valid where there is none, as on a Unix socket.
+func (p *Proxy) remote(r *http.Request) netip.Addr {
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {
-		return client{}
+		return netip.Addr{}
 	}
 	addr, err := netip.ParseAddr(host)
 	if err != nil {
-		return client{}
+		return netip.Addr{}
 	}
 	hops := strings.Split(strings.Join(r.Header["X-Forwarded-For"], ","), ",")
 	for i := len(hops) - 1; i >= 0 && p.trusts(addr.Unmap()); i-- {
@@ -70,7 +79,7 @@ func (p *Proxy) remote(r *http.Request) client {
 		}
 		addr = hop
 	}
-	return client(addr.Unmap().WithZone(""))
+	return addr.Unmap().WithZone("")
 }
 
 // parseHop reads an address as proxies write it: some with the port.

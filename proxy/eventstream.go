@@ -47,14 +47,14 @@ func (p *Proxy) serveEvents(w *answer, r *http.Request, e *endpoint, url string)
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	cl, limit := p.clients.add(p.remote(r))
-	if limit != nil {
+	client := p.client(r)
+	if limit := p.clients.add(client); limit != nil {
 		p.refuseEvents(w, r, codeLimit, limit)
 		return
 	}
-	defer p.clients.remove(cl)
+	defer p.clients.remove(client)
 	news := make(poller.Signal, 1)
-	watch, err := p.watch(e, url, r.Header, news)
+	watch, err := p.watch(e, poller.Request{URL: url, Header: r.Header, Client: client}, news)
 	switch {
 	case errors.Is(err, poller.ErrClosed):
 		p.refuseEvents(w, r, codeShuttingDown, err)

@@ -20,18 +20,18 @@ import (
 
 // serveGet answers a GET or HEAD from the snapshot, as the upstream would have:
 // while it is fresh at once, else when it has been fetched, once for all who
-// ask. The resource is then kept fresh for linger. Where that cannot be done
+// ask. What is asked for again is kept fresh for linger. Where that cannot be done
 // faithfully it returns false, and the request is to pass through.
 //
 // Fresh means not older than the interval in force, nor than the upstream's own
 // Cache-Control and Expires allow, where it sends any.
 func (p *Proxy) serveGet(w *answer, r *http.Request, e *endpoint, url string) bool {
-	req := poller.Request{Rule: e.rule, URL: url, Header: r.Header}
+	req := poller.Request{Rule: e.rule, URL: url, Header: r.Header, Client: p.client(r), Once: true}
 	ask := parseRequestCacheControl(r.Header)
 	if e.declines(ask) != nil || p.poller.Refused(req) || p.passForTouch(e, url, r.Header) {
 		return false
 	}
-	watch, err := p.watch(e, url, r.Header, make(poller.Signal, 1))
+	watch, err := p.watch(e, req, make(poller.Signal, 1))
 	if err != nil {
 		return false
 	}

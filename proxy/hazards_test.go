@@ -285,7 +285,7 @@ func TestComparisonThatFails(t *testing.T) {
 		b.own.Store("bob", `{"by":"bob alone"}`)
 		w.answer(b.ServeHTTP)
 		e, url, _ := w.proxy.routes.Load().resolve("/same/x")
-		source, err := w.proxy.watch(e, url, as("bob"), make(poller.Signal, 1))
+		source, err := w.proxy.watch(e, poller.Request{URL: url, Header: as("bob")}, make(poller.Signal, 1))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -382,5 +382,30 @@ func TestRefreshNamesThisHost(t *testing.T) {
 				t.Errorf("Location %s: %d polls", location, n-1)
 			}
 		}
+	})
+}
+
+// TestOneClientsShare: one address cannot use up what is polled for all, by
+// whatever transport; its GETs then pass through.
+func TestOneClientsShare(t *testing.T) {
+	within(t, basic+"trusted_proxies: [127.0.0.0/8]\nlimits: {resources: 50, resources_per_client: 3}\n", func(w *world) {
+		mallory, alice := http.Header{"X-Forwarded-For": {"2001:db8::1"}}, http.Header{"X-Forwarded-For": {"2001:db8:0:1::1"}}
+		p := w.dial("/", mallory)
+		for i := range 3 {
+			p.send(`{"type":"subscribe","url":"/api/x?%d"}`, i)
+			p.want(fmt.Sprintf(`{"type":"snapshot","url":"/api/x?%d","version":"*","at":"*","data":{"n":1}}`, i))
+		}
+		p.send(`{"type":"subscribe","url":"/api/x?3"}`)
+		p.want(`{"type":"end","url":"/api/x?3","error":{"code":"limit","message":"*"}}`)
+		other := w.dial("/", http.Header{"X-Forwarded-For": {"2001:db8::2"}})
+		other.send(`{"type":"subscribe","url":"/api/x?3"}`)
+		other.want(`{"type":"end","url":"/api/x?3","error":{"code":"limit","message":"*"}}`)
+		res, _ := w.do("GET", "/api/x?4", "X-Forwarded-For: 2001:db8::3")
+		if w.wantStatus(res, 200); res.Header.Get("Cache-Status") != "" {
+			t.Errorf("a GET over the limit did not pass through: %v", res.Header)
+		}
+		a := w.dial("/api/x?3", alice)
+		a.want(`{"type":"snapshot","url":"/api/x?3","version":"*","at":"*","data":{"n":1}}`)
+		a.silent(time.Second)
 	})
 }

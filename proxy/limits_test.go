@@ -66,6 +66,8 @@ func TestConnectionLimits(t *testing.T) {
 		{"what the client wrote itself", "trusted_proxies: [127.0.0.0/8]\n", []string{"1.1.1.1, 10.0.0.1", "2.2.2.2, 10.0.0.1", "3.3.3.3, 10.0.0.1"}, 429},
 		{"two proxies", "trusted_proxies: [127.0.0.0/8, 10.0.0.0/8]\n", []string{"1.1.1.1, 10.0.0.1", "2.2.2.2, 10.0.0.1", "3.3.3.3, 10.0.0.1"}, 101},
 		{"IPv6", "trusted_proxies: [127.0.0.0/8]\n", []string{"2001:db8::1", "2001:db8:0::1", "2001:DB8::1"}, 429},
+		{"one network of IPv6", "trusted_proxies: [127.0.0.0/8]\n", []string{"2001:db8::1", "2001:db8::2", "2001:db8::ffff:0:0:3"}, 429},
+		{"different networks of IPv6", "trusted_proxies: [127.0.0.0/8]\n", []string{"2001:db8::1", "2001:db8:0:1::1", "2001:db8:0:2::1"}, 101},
 		{"IPv4 in IPv6", "trusted_proxies: [127.0.0.0/8]\n", []string{"10.0.0.1", "::ffff:10.0.0.1", "10.0.0.1"}, 429},
 		{"with a port", "trusted_proxies: [127.0.0.0/8]\n", []string{"10.0.0.1:1234", "10.0.0.2:1234", "10.0.0.3:999"}, 101},
 		{"IPv6 with a port", "trusted_proxies: [127.0.0.0/8]\n", []string{"[2001:db8::1]:1", "[2001:db8::1]:2", "[2001:db8::1]:3"}, 429},

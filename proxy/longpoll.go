@@ -39,18 +39,17 @@ func preferredWait(r *http.Request) int {
 // the time is over (Comet). It returns false where the request is to pass
 // through instead.
 func (p *Proxy) serveLongPoll(w *answer, r *http.Request, e *endpoint, url string, wait int) bool {
-	req := poller.Request{Rule: e.rule, URL: url, Header: r.Header}
+	req := poller.Request{Rule: e.rule, URL: url, Header: r.Header, Client: p.client(r)}
 	if p.poller.Refused(req) {
 		return false
 	}
-	cl, limit := p.clients.add(p.remote(r))
-	if limit != nil {
+	if limit := p.clients.add(req.Client); limit != nil {
 		refuse(w, limit)
 		return true
 	}
-	defer p.clients.remove(cl)
+	defer p.clients.remove(req.Client)
 	news := make(poller.Signal, 1)
-	watch, err := p.watch(e, url, r.Header, news)
+	watch, err := p.watch(e, req, news)
 	if err != nil {
 		return false
 	}

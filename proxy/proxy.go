@@ -64,7 +64,7 @@ func New(cfg *config.Config, o Options) (*Proxy, error) {
 	p.clients.total, p.clients.each = cfg.Limits.Connections, cfg.Limits.ConnectionsPerClient
 	p.poller = poller.New(poller.Options{
 		Upstream: cfg.Upstream, Transport: o.Transport, Log: o.Log,
-		Resources: cfg.Limits.Resources, Concurrency: cfg.Limits.UpstreamConcurrency, Rate: cfg.Limits.UpstreamRate,
+		Resources: cfg.Limits.Resources, ResourcesPerClient: cfg.Limits.ResourcesPerClient, Concurrency: cfg.Limits.UpstreamConcurrency, Rate: cfg.Limits.UpstreamRate,
 	})
 	p.pass = passthrough.New(passthrough.Options{
 		Upstream: cfg.Upstream, TrustedProxies: cfg.TrustedProxies, Transport: o.Transport,

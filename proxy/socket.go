@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -42,7 +43,7 @@ type socket struct {
 	deflate bool // the peer takes deflated frames
 	wire    wire
 	ws      *websocket.Conn
-	client  client
+	client  netip.Addr
 	header  http.Header                  // credentials for subscriptions to come
 	log     func(status int, sent int64) // writes the access log's line; nil: there is none
 
@@ -65,18 +66,18 @@ func (p *Proxy) serveSocket(w *answer, r *http.Request, e *endpoint, url string)
 		http.Error(w, err.Error(), http.StatusForbidden)
 		return
 	}
-	cl, limit := p.clients.add(p.remote(r))
-	if limit != nil {
+	client := p.client(r)
+	if limit := p.clients.add(client); limit != nil {
 		refuse(w, limit)
 		return
 	}
-	s := &socket{p: p, client: cl, header: p.routes.Load().only(r.Header)}
+	s := &socket{p: p, client: client, header: p.routes.Load().only(r.Header)}
 	h := &hijacker{ResponseWriter: w, wire: &s.wire}
 	ws, err := websocket.Accept(h, r, &websocket.AcceptOptions{
 		Subprotocols: []string{subprotocol}, InsecureSkipVerify: true, CompressionMode: p.compression(),
 	})
 	if err != nil { // Accept has answered
-		p.clients.remove(cl)
+		p.clients.remove(client)
 		return
 	}
 	s.ws = ws

@@ -60,7 +60,7 @@ func (s *socket) subscribe(e *endpoint, url string, m subscribe, header http.Hea
 			sub.replaces = s.lastTold(old)
 		}
 	}
-	watch, err := s.p.watch(e, url, header, sub)
+	watch, err := s.p.watch(e, poller.Request{URL: url, Header: header, Client: s.client}, sub)
 	if err != nil {
 		code := codeLimit
 		if errors.Is(err, poller.ErrClosed) {
