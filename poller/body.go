@@ -12,11 +12,10 @@ import (
 	"unicode/utf8"
 )
 
-// readBody reads a whole response body of at most limit bytes after
+// readBody reads the whole body of a response, at most limit bytes after
 // decompression. A body that ends early is an error even where what arrived
 // would be a document.
-func readBody(res *http.Response, limit int64, dst *bytes.Buffer) *Error {
-	var body io.Reader = res.Body
+func readBody(res *http.Response, body io.Reader, limit int64, dst *bytes.Buffer) *Error {
 	switch encoding := strings.ToLower(strings.TrimSpace(res.Header.Get("Content-Encoding"))); encoding {
 	case "", "identity":
 	case "gzip", "x-gzip":
@@ -39,6 +38,18 @@ func readBody(res *http.Response, limit int64, dst *bytes.Buffer) *Error {
 		return bodyError("the body was cut off or is damaged", err)
 	}
 	return nil
+}
+
+// A metered reader counts what is read.
+type metered struct {
+	io.Reader
+	n int64
+}
+
+func (m *metered) Read(p []byte) (int, error) {
+	n, err := m.Reader.Read(p)
+	m.n += int64(n)
+	return n, err
 }
 
 // bodyError tells a body that took too long from one that is wrong.

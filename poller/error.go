@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"strings"
 )
 
 // An Error says why a poll gave no document, in terms that may be shown to a
@@ -39,6 +40,19 @@ func (e *Error) Error() string {
 		return fmt.Sprintf("%s: %s: %v", e.Code, e.Message, e.Cause)
 	}
 	return e.Code + ": " + e.Message
+}
+
+// maxBrief bounds what is remembered of an error, in bytes.
+const maxBrief = 300
+
+// brief is the error on one line, for the operator: with its cause, which holds
+// nothing of what the upstream said.
+func (e *Error) brief() string {
+	text, _, _ := strings.Cut(e.Error(), "\n")
+	if len(text) > maxBrief {
+		text = strings.ToValidUTF8(text[:maxBrief], "") + "…"
+	}
+	return text
 }
 
 // Unwrap returns the cause.

@@ -74,6 +74,8 @@ type answer struct {
 	header http.Header
 	body   []byte
 
+	arrived metered // the body as it came: compressed, or not all of it
+
 	// redirected says that another URL than the one asked for has answered.
 	redirected bool
 
@@ -115,7 +117,8 @@ func (f *fetcher) fetch(ctx context.Context, req Request, identity http.Header, 
 		e := statusError(res.StatusCode)
 		return a, e
 	}
-	if err := readBody(res, req.Rule.maxBody(), buf); err != nil {
+	a.arrived.Reader = res.Body
+	if err := readBody(res, &a.arrived, req.Rule.maxBody(), buf); err != nil {
 		return a, err
 	}
 	a.body = buf.Bytes()

@@ -16,7 +16,8 @@ import (
 // A Rule says how the resources of one endpoint are polled. It is not modified
 // after first use.
 type Rule struct {
-	Name        string        // for the log; the pattern
+	Name        string        // the pattern: what log and counts call it
+	Purpose     string        // what is polled for beside the document: "probe", say; empty: the document
 	Interval    time.Duration // between the starts of two polls
 	MaxInterval time.Duration // stretch up to this while nothing changes; zero: do not
 	Timeout     time.Duration // over a whole exchange; zero: 10 s
@@ -101,6 +102,7 @@ type key [sha256.Size]byte
 func (f *fetcher) key(req Request) key {
 	h := hmac.New(sha256.New, f.secret[:])
 	writeField(h, req.Rule.Name)
+	writeField(h, req.Rule.Purpose)
 	writeField(h, req.URL)
 	for _, name := range req.Rule.telling() {
 		values := varyValues(req.Header, name)

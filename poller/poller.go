@@ -102,6 +102,7 @@ type Poller struct {
 	idle      *lru.Cache[key, *Snapshot]
 	idleBytes int
 	refused   *lru.Cache[key, time.Time] // until when Refused says so
+	tallies   map[string]*tally          // of the rules, by name
 	closed    bool
 
 	// unwatched is how many of watched nobody watches: where there is none, there
@@ -131,6 +132,7 @@ func New(o Options) *Poller {
 		fetch:   newFetcher(o.Upstream, o.Transport),
 		slots:   make(chan struct{}, o.Concurrency),
 		watched: make(map[key]*resource), causedBy: make(map[netip.Addr]int),
+		tallies: make(map[string]*tally),
 	}
 	if o.Rate > 0 {
 		p.rate = rate.NewLimiter(rate.Limit(o.Rate), max(1, int(o.Rate)))
@@ -270,6 +272,7 @@ func (p *Poller) retireLocked(r *resource) bool {
 	if p.causedBy[r.client]--; p.causedBy[r.client] == 0 {
 		delete(p.causedBy, r.client)
 	}
+	r.history.settle(r.takeWatchedLocked())
 	switch s := r.newest.Load(); {
 	case s == nil:
 	case s.Over:

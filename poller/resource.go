@@ -35,23 +35,29 @@ type resource struct {
 	failures   int        // polls that failed in a row
 	doubted    bool       // the latest answer was not believed
 	polls      int
+	this       Poll // the one under way, or the latest
 
 	// mu guards the fields below. It is taken after Poller.mu, and Wake is
 	// called with it held.
 	mu      sync.Mutex
 	watches []*Watch
 	wanted  bool          // polling goes on for Linger after the last watcher has left
+	watched float64       // seconds, of all watchers together, since the latest poll
+	counted time.Time     // up to when they are in watched
 	left    time.Time     // when the last watcher left; zero: nobody has yet
 	started time.Time     // start of the latest poll that has ended
 	next    time.Time     // when the next is due
 	want    time.Time     // a poll that starts no earlier than this is wanted
 	polled  chan struct{} // closed when a poll ends; nil: nobody waits
+
+	history history
 }
 
 func newResource(p *Poller, k key, req Request) *resource {
 	r := &resource{p: p, key: k, req: Request{Rule: req.Rule, URL: req.URL}, client: req.Client, kick: make(chan struct{}, 1)}
 	r.identity, r.private = identity(req)
 	r.interval.Store(int64(req.Rule.Interval))
+	r.history.rule, r.history.spark.start = p.tallyLocked(req.Rule), time.Now()
 	return r
 }
 
@@ -62,7 +68,7 @@ func (r *resource) resume(last *Snapshot) {
 	r.base = last
 	if !r.private {
 		shown := last.bare()
-		shown.Resumed = true
+		shown.Resumed, shown.history = true, &r.history
 		r.newest.Store(shown)
 	}
 }
@@ -72,6 +78,7 @@ func (r *resource) resume(last *Snapshot) {
 func (r *resource) join(w Watcher, wanted bool) *Watch {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.countWatchedLocked(time.Now())
 	if len(r.watches) == 0 {
 		r.p.unwatched.Add(-1)
 	}
@@ -101,6 +108,8 @@ func (w *Watch) Close() {
 	if w.index < 0 {
 		return
 	}
+	now := time.Now()
+	r.countWatchedLocked(now)
 	last := len(r.watches) - 1
 	r.watches[w.index] = r.watches[last]
 	r.watches[w.index].index = w.index
@@ -109,7 +118,7 @@ func (w *Watch) Close() {
 	w.index = -1
 	if last == 0 {
 		r.p.unwatched.Add(1)
-		r.left = time.Now()
+		r.left = now
 		r.poke()
 	}
 }
@@ -271,6 +280,7 @@ var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 // poll makes one poll and publishes what is new.
 func (r *resource) poll(ctx context.Context) {
 	started := time.Now()
+	r.this = Poll{At: started}
 	buf := buffers.Get().(*bytes.Buffer)
 	buf.Reset()
 	changed, retryAfter, err := r.attempt(ctx, buf)
@@ -281,6 +291,7 @@ func (r *resource) poll(ctx context.Context) {
 	if err != nil {
 		r.fail(err)
 	}
+	r.note(err)
 	r.schedule(started, changed, retryAfter, err)
 }
 
@@ -297,8 +308,11 @@ func (r *resource) attempt(ctx context.Context, buf *bytes.Buffer) (changed bool
 		v = validators{}
 	}
 	a, err := r.p.fetch.fetch(ctx, r.req, r.identity, v, buf)
+	now := time.Now()
+	r.this.Took = now.Sub(r.this.At)
 	if a != nil {
-		retryAfter = parseRetryAfter(a.header, time.Now())
+		retryAfter = parseRetryAfter(a.header, now)
+		r.this.Status, r.this.Bytes = uint16(a.status), a.arrived.n
 	}
 	if err != nil {
 		return false, retryAfter, err
@@ -355,6 +369,7 @@ func (r *resource) confirm(header http.Header) {
 
 // publish makes s the newest and wakes all watchers.
 func (r *resource) publish(s *Snapshot) {
+	s.history = &r.history
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.newest.Store(s)
@@ -417,11 +432,44 @@ func backoff(rule *Rule, n int) time.Duration {
 	return rule.Interval + time.Duration(rand.Int64N(int64(top-rule.Interval)))
 }
 
+// note takes the poll that has ended into the history.
+func (r *resource) note(err *Error) {
+	if err != nil {
+		r.this.Result, r.this.Why = Failed, err.brief()
+	}
+	r.mu.Lock()
+	w := r.takeWatchedLocked()
+	r.mu.Unlock()
+	r.history.poll(&r.this, w)
+}
+
+// countWatchedLocked is called before the number of watchers changes.
+func (r *resource) countWatchedLocked(now time.Time) {
+	r.watched += float64(len(r.watches)) * now.Sub(r.counted).Seconds()
+	r.counted = now
+}
+
+// takeWatchedLocked returns what there was of watching since it was last called.
+// Who watches what is polled beside the document watches the document, too.
+func (r *resource) takeWatchedLocked() watched {
+	r.countWatchedLocked(time.Now())
+	seconds := r.watched
+	r.watched = 0
+	if r.req.Rule.Purpose != "" {
+		return watched{}
+	}
+	return watched{seconds, seconds / r.req.Rule.Interval.Seconds()}
+}
+
 // log names the resource by its rule and path; a query may hold a secret.
 func (r *resource) log() *slog.Logger {
 	path, _, query := strings.Cut(r.req.URL, "?")
 	if query {
 		path += "?…"
 	}
-	return r.p.o.Log.With("rule", r.req.Rule.Name, "url", path)
+	l := r.p.o.Log.With("rule", r.req.Rule.Name, "url", path)
+	if purpose := r.req.Rule.Purpose; purpose != "" {
+		l = l.With("purpose", purpose)
+	}
+	return l
 }

@@ -42,8 +42,9 @@ type Snapshot struct {
 	// gives.
 	Over bool
 
-	trail []step // how clients get here from earlier versions, oldest first
-	seen  *lastSeen
+	trail   []step // how clients get here from earlier versions, oldest first
+	seen    *lastSeen
+	history *history // of the resource that shows it; nil: of none
 
 	// mu guards memo.
 	mu   sync.Mutex

@@ -15,7 +15,9 @@ import (
 
 // take takes in a good answer and reports whether it made a new document.
 func (r *resource) take(a *answer) (changed bool, err *Error) {
+	r.this.Result = Unchanged
 	if r.req.Rule.Probe {
+		r.this.Why = whyAdmitted
 		r.admit()
 		return false, nil
 	}
@@ -28,15 +30,18 @@ func (r *resource) take(a *answer) (changed bool, err *Error) {
 	}
 	endToEnd(a.header)
 	if a.status == http.StatusNotModified {
+		r.this.Result, r.this.Why = NotModified, whyNotModified
 		r.confirm(r.base.seen.updated(a.header))
 		return false, nil
 	}
 	if r.doubts(a) {
+		r.this.Why = whyDoubted
 		r.validators = validators{}
 		return false, nil
 	}
 	r.validators = v
 	if r.base != nil && string(a.body) == string(r.base.Body) {
+		r.this.Why = whySame
 		r.confirm(a.header)
 		return false, nil
 	}
@@ -45,12 +50,36 @@ func (r *resource) take(a *answer) (changed bool, err *Error) {
 		return false, err
 	}
 	if next == nil {
+		r.this.Why = whyMeans
 		r.confirm(a.header)
 		return false, nil
 	}
+	r.noteChange(next)
 	r.base = next
 	r.publish(next)
 	return true, nil
+}
+
+// noteChange takes note of the document that follows base.
+func (r *resource) noteChange(next *Snapshot) {
+	c := Change{At: next.At, DocumentBytes: len(next.Body), version: next.Version}
+	switch {
+	case len(next.trail) > 0:
+		c.PatchBytes = len(next.trail[len(next.trail)-1].patch)
+		r.this.Why = whyPatch
+	case r.base == nil:
+		r.this.Why = whyFirst
+	case r.base.Lines != next.Lines:
+		r.this.Why = whyKind
+	case r.req.Rule.Format == SnapshotOnly:
+		r.this.Why = whyFormat
+	case r.req.Rule.Format == MergePatch:
+		r.this.Why = whyMerge
+	default:
+		r.this.Why = whyWhole
+	}
+	r.this.Result = Changed
+	r.history.change(c)
 }
 
 // doubts reports whether an answer lost so much that the next one has to say

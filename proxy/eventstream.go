@@ -170,9 +170,11 @@ func (s *stream) tell() (told, open bool) {
 	}
 	messages, n := s.view.next(snapshot)
 	for _, m := range messages[:n] {
-		if !s.send(m.encoded("event", buildEvent)) {
+		event := m.encoded("event", buildEvent)
+		if !s.send(event) {
 			return true, false
 		}
+		m.sent(1, len(event))
 	}
 	return n > 0, !snapshot.Over
 }

@@ -52,6 +52,7 @@ func (p *Proxy) serveGet(w *answer, r *http.Request, e *endpoint, url string) bo
 		status = "hit"
 	}
 	p.writeSnapshot(w, r, s, watch.Interval(), status)
+	s.Answered(int(w.bytes.Load()))
 	return true
 }
 

@@ -85,6 +85,9 @@ func (p *Proxy) serveLongPoll(w *answer, r *http.Request, e *endpoint, url strin
 	}
 	w.Header().Set("Preference-Applied", "wait="+strconv.Itoa(wait))
 	p.writeSnapshot(w, r, s, watch.Interval(), "hit")
+	if n := int(w.bytes.Load()); n > 0 { // else it was told that nothing is new
+		s.Sent(w.status == http.StatusIMUsed, 1, n)
+	}
 	return true
 }
 

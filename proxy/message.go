@@ -37,6 +37,13 @@ func (m message) encoded(form string, build func(*poller.Snapshot, poller.Key) [
 	return m.snapshot.Memo(k, build)
 }
 
+// sent takes note that n clients were sent m, in so many bytes together.
+func (m message) sent(n, bytes int) {
+	if n > 0 && (m.kind == kindSnapshot || m.kind == kindPatch) {
+		m.snapshot.Sent(m.kind == kindPatch, n, bytes)
+	}
+}
+
 // messageOf is the message that encoded has built under k.
 func messageOf(s *poller.Snapshot, k poller.Key) message {
 	return message{kind: kind(k.Kind), from: k.From, snapshot: s}

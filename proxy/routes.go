@@ -31,6 +31,7 @@ func (*endpoint) ServeHTTP(http.ResponseWriter, *http.Request) {}
 // routes are all rules. They are immutable.
 type routes struct {
 	mux         *http.ServeMux
+	endpoints   []*endpoint // in the order of the configuration
 	refreshOn   []refreshOn
 	credentials []string // every header that any rule's vary names
 }
@@ -44,6 +45,7 @@ func newRoutes(cfg *config.Config) (*routes, error) {
 		}
 		ep := newEndpoint(e, differ)
 		rt.mux.Handle(e.Path, ep)
+		rt.endpoints = append(rt.endpoints, ep)
 		for _, pattern := range e.RefreshOn {
 			rt.refreshOn = append(rt.refreshOn, newRefreshOn(pattern, ep))
 		}
@@ -89,7 +91,7 @@ func newRule(e config.Endpoint, differ *diff.Differ) *poller.Rule {
 // headers and none of the operator's, which might open what is shut to it.
 func asClient(rule *poller.Rule, purpose string) *poller.Rule {
 	own := *rule
-	own.Name += " " + purpose
+	own.Purpose = purpose
 	own.Shared, own.Proved = false, false
 	own.Header = make(http.Header)
 	for _, name := range []string{"Accept", "Accept-Language", "Host", "User-Agent"} {

@@ -64,6 +64,7 @@ func (w *writers) run() {
 	for n := 1; ; n++ {
 		s := w.take()
 		if s == nil {
+			o.count()
 			return
 		}
 		s.write(&o)
@@ -83,14 +84,23 @@ type outbox struct {
 	message message
 	deflate bool
 	frame   []byte
+	uses    int // of it, that were not counted yet
 }
 
 // build returns the frame of m.
 func (o *outbox) build(m message, deflate bool) []byte {
 	if m != o.message || deflate != o.deflate || m.kind == kindCurrent { // which says when
+		o.count()
 		o.message, o.deflate, o.frame = m, deflate, m.frame(deflate)
 	}
+	o.uses++
 	return o.frame
+}
+
+// count has what was built taken note of.
+func (o *outbox) count() {
+	o.message.sent(o.uses, o.uses*len(o.frame))
+	o.uses = 0
 }
 
 // A task is a subscription whose client does not know the newest.

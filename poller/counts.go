@@ -1,0 +1,162 @@
+package poller
+
+import (
+	"encoding/json"
+	"sync"
+	"time"
+)
+
+// Counts are what one rule, or one resource, has done and saved. Those of a
+// rule only grow; those of a resource begin when it is first watched and go
+// with it. They are plain numbers, to be copied, added and shown.
+type Counts struct {
+	// Polls that have ended, by result. Together they are all polls.
+	Changed     uint64 `json:"changed"`      // there is a new document
+	Unchanged   uint64 `json:"unchanged"`    // an answer came, and there is none
+	NotModified uint64 `json:"not_modified"` // the upstream said so: 304
+	Errors      uint64 `json:"errors"`       // no document could be had
+
+	PollTimes   Times  `json:"poll_times"`   // of the exchanges with the upstream
+	PolledBytes uint64 `json:"polled_bytes"` // of bodies, as they crossed the network: compressed if they were
+
+	// What was sent to watchers: sockets, streams, and long-polls that were
+	// answered with news. Bytes are those of the messages, compressed if they were.
+	Snapshots     uint64 `json:"snapshots"`
+	SnapshotBytes uint64 `json:"snapshot_bytes"`
+	Patches       uint64 `json:"patches"`
+	PatchBytes    uint64 `json:"patch_bytes"`
+
+	// Plain GETs answered from the snapshot, and the bytes of the bodies.
+	Answers     uint64 `json:"answers"`
+	AnswerBytes uint64 `json:"answer_bytes"`
+
+	// What asking for oneself would have cost: every watcher one request an
+	// interval for as long as it watched, and every plain GET. Each would have got
+	// what the next poll got, so an answer of 304 costs a request and no bytes.
+	WatchedSeconds float64 `json:"watched_seconds"` // of all watchers together
+	WouldRequests  float64 `json:"would_requests"`
+	WouldBytes     float64 `json:"would_bytes"`
+}
+
+// Polls is how many polls have ended.
+func (c *Counts) Polls() uint64 { return c.Changed + c.Unchanged + c.NotModified + c.Errors }
+
+// SentBytes is how many bytes of documents and patches clients were sent.
+func (c *Counts) SentBytes() uint64 { return c.SnapshotBytes + c.PatchBytes + c.AnswerBytes }
+
+// Add adds those of o.
+func (c *Counts) Add(o *Counts) {
+	c.Changed += o.Changed
+	c.Unchanged += o.Unchanged
+	c.NotModified += o.NotModified
+	c.Errors += o.Errors
+	c.PollTimes.add(&o.PollTimes)
+	c.PolledBytes += o.PolledBytes
+	c.Snapshots += o.Snapshots
+	c.SnapshotBytes += o.SnapshotBytes
+	c.Patches += o.Patches
+	c.PatchBytes += o.PatchBytes
+	c.Answers += o.Answers
+	c.AnswerBytes += o.AnswerBytes
+	c.WatchedSeconds += o.WatchedSeconds
+	c.WouldRequests += o.WouldRequests
+	c.WouldBytes += o.WouldBytes
+}
+
+// watched is what there was of watching from one poll to the next: seconds of
+// all watchers together, and how often these would have asked for themselves.
+type watched struct{ seconds, requests float64 }
+
+// watched counts what there was of watching. An answer had bytes.
+func (c *Counts) watched(w watched, bytes int64) {
+	c.WatchedSeconds += w.seconds
+	c.WouldRequests += w.requests
+	c.WouldBytes += w.requests * float64(bytes)
+}
+
+// poll counts one poll and the watching since the one before.
+func (c *Counts) poll(p *Poll, w watched) {
+	switch p.Result {
+	case Changed:
+		c.Changed++
+	case Unchanged:
+		c.Unchanged++
+	case NotModified:
+		c.NotModified++
+	default:
+		c.Errors++
+	}
+	c.PollTimes.observe(p.Took)
+	c.PolledBytes += uint64(p.Bytes)
+	c.watched(w, p.Bytes)
+}
+
+// Within are the upper bounds of the classes that Times counts in.
+var Within = [...]time.Duration{
+	time.Millisecond, 2500 * time.Microsecond, 5 * time.Millisecond, 10 * time.Millisecond, 25 * time.Millisecond,
+	50 * time.Millisecond, 100 * time.Millisecond, 250 * time.Millisecond, 500 * time.Millisecond,
+	time.Second, 2500 * time.Millisecond, 5 * time.Second, 10 * time.Second,
+}
+
+// Times is a histogram of durations.
+type Times struct {
+	Classes [len(Within) + 1]uint64 // those no longer than Within[i] and longer than the bound before; last: longer than all
+	Sum     time.Duration
+}
+
+func (t *Times) observe(d time.Duration) {
+	i := 0
+	for i < len(Within) && d > Within[i] {
+		i++
+	}
+	t.Classes[i]++
+	t.Sum += d
+}
+
+func (t *Times) add(o *Times) {
+	for i, n := range o.Classes {
+		t.Classes[i] += n
+	}
+	t.Sum += o.Sum
+}
+
+// Count is how many durations there are.
+func (t *Times) Count() (n uint64) {
+	for _, c := range t.Classes {
+		n += c
+	}
+	return n
+}
+
+// MarshalJSON writes the number, the sum, and how many were within each bound,
+// in seconds.
+func (t Times) MarshalJSON() ([]byte, error) {
+	type within struct {
+		Seconds float64 `json:"seconds"`
+		Count   uint64  `json:"count"`
+	}
+	all := make([]within, len(Within))
+	n := uint64(0)
+	for i, bound := range Within {
+		n += t.Classes[i]
+		all[i] = within{bound.Seconds(), n}
+	}
+	return json.Marshal(struct {
+		Count  uint64   `json:"count"`
+		Sum    float64  `json:"sum_seconds"`
+		Within []within `json:"within"`
+	}{t.Count(), t.Sum.Seconds(), all})
+}
+
+// A tally is Counts that many may add to. It is locked once a poll and once a
+// batch of messages, not once a watcher.
+type tally struct {
+	mu     sync.Mutex
+	counts Counts // guarded by mu
+}
+
+func (t *tally) read() Counts {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.counts
+}
