@@ -12,7 +12,7 @@ import (
 )
 
 // address is where to listen. Names of services (":http") are refused: their numbers depend on the machine.
-var address = kind[string]{"host:port such as 127.0.0.1:8080, [::1]:8080, or :8080 for every address", func(text string) (string, error) {
+var address = kind[string]{"host:port such as 127.0.0.1:8080, [::1]:8080, or :8080 for every address", textLike(`(\[[^\]]*\]|[^:]*):[0-9]+`), func(text string) (string, error) {
 	host, port, err := net.SplitHostPort(text)
 	if err != nil || !validPort(port) || host != "" && !validHost(host) {
 		return "", errKind
@@ -20,7 +20,7 @@ var address = kind[string]{"host:port such as 127.0.0.1:8080, [::1]:8080, or :80
 	return text, nil
 }}
 
-var addressOrNone = kind[string]{address.what + `, or "" for none`, func(text string) (string, error) {
+var addressOrNone = kind[string]{address.what + `, or "" for none`, textLike(`|(\[[^\]]*\]|[^:]*):[0-9]+`), func(text string) (string, error) {
 	if text == "" {
 		return "", nil
 	}
@@ -50,7 +50,7 @@ func validAuthority(u *url.URL) bool {
 // upstreamURL reads a base URL. Credentials in it are refused, because URLs are logged. A path in it goes before that of every request; its last slash does not count.
 func upstreamURL(to **url.URL) shape {
 	const what = "an http or https URL such as http://127.0.0.1:9000 or https://api.example.com/base"
-	return scalar[*url.URL]{to, kind[*url.URL]{what, func(text string) (*url.URL, error) {
+	return scalar[*url.URL]{to, kind[*url.URL]{what, textLike(`[Hh][Tt][Tt][Pp][Ss]?://(\[[^\]]*\]|[^/?#@:]+)(:[0-9]+)?(/[^?#]*)?`), func(text string) (*url.URL, error) {
 		u, err := url.Parse(text)
 		switch {
 		case err != nil || u.Scheme != "http" && u.Scheme != "https" || !validAuthority(u):
@@ -68,7 +68,7 @@ func upstreamURL(to **url.URL) shape {
 }
 
 // origin is compared with the Origin header byte by byte (RFC 6454, section 6.2), so what no browser writes is refused.
-var origin = kind[string]{"scheme://host or scheme://host:port, as a browser writes it", func(text string) (string, error) {
+var origin = kind[string]{"scheme://host or scheme://host:port, as a browser writes it", textLike(`[^A-Z/?#*]+://[^A-Z/?#*]+`), func(text string) (string, error) {
 	if strings.Contains(text, "*") {
 		return "", errors.New("a wildcard would let pages connect that nobody named, with their visitors' cookies")
 	}
@@ -87,7 +87,7 @@ var origin = kind[string]{"scheme://host or scheme://host:port, as a browser wri
 }}
 
 // network is a prefix; an address is the prefix of itself alone.
-var network = kind[netip.Prefix]{"a network such as 10.0.0.0/8 or fd00::/8, or an address", func(text string) (netip.Prefix, error) {
+var network = kind[netip.Prefix]{"a network such as 10.0.0.0/8 or fd00::/8, or an address", textLike(`[0-9A-Fa-f:.]+(/[0-9]+)?`), func(text string) (netip.Prefix, error) {
 	if addr, err := netip.ParseAddr(text); err == nil && addr.Zone() == "" {
 		addr = addr.Unmap()
 		return netip.PrefixFrom(addr, addr.BitLen()), nil

@@ -21,7 +21,7 @@ var reserved = []string{
 // token is what a header's or cookie's name is made of (RFC 9110, section 5.6.2).
 var token = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")
 
-var headerName = kind[string]{"the name of a header", func(text string) (string, error) {
+var headerName = kind[string]{"the name of a header", anyText, func(text string) (string, error) {
 	if !token.MatchString(text) {
 		return "", errKind
 	}
@@ -33,7 +33,7 @@ var headerName = kind[string]{"the name of a header", func(text string) (string,
 }}
 
 // headerValue is a field value (RFC 9110, section 5.5). Its reasons tell nothing of it: it is a secret.
-var headerValue = kind[string]{"the value of a header", func(text string) (string, error) {
+var headerValue = kind[string]{"the value of a header", anyText, func(text string) (string, error) {
 	control := func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }
 	switch {
 	case strings.ContainsAny(text, "\r\n"):
@@ -47,7 +47,7 @@ var headerValue = kind[string]{"the value of a header", func(text string) (strin
 }}
 
 // varyName is a header, or one cookie of the Cookie header, whose name is case-sensitive (RFC 6265, section 4.1.1).
-var varyName = kind[string]{"the name of a header, or Cookie:name for one cookie", func(text string) (string, error) {
+var varyName = kind[string]{"the name of a header, or Cookie:name for one cookie", anyText, func(text string) (string, error) {
 	name, cookie, one := strings.Cut(text, ":")
 	name, err := headerName.read(name)
 	switch {
@@ -64,7 +64,7 @@ var varyName = kind[string]{"the name of a header, or Cookie:name for one cookie
 }}
 
 // parameter is the name of a query parameter as it is once decoded.
-var parameter = kind[string]{"the name of a query parameter", func(text string) (string, error) {
+var parameter = kind[string]{"the name of a query parameter", anyText, func(text string) (string, error) {
 	switch {
 	case text == "":
 		return "", errKind

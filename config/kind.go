@@ -15,11 +15,12 @@ import (
 // duration is of Go's durations those that are at least min. Whoever writes 30 is not guessed to mean
 // seconds: other programs mean milliseconds.
 func duration(min time.Duration) kind[time.Duration] {
-	what := "a duration such as 500ms, 2s, 1m"
+	what, like := "a duration such as 500ms, 2s, 1m", durationOrZero
 	if min > 0 {
+		like = textLike(durationText)
 		what = fmt.Sprintf("a duration of at least %s, such as 500ms, 2s, 1m", min)
 	}
-	return kind[time.Duration]{what, func(text string) (time.Duration, error) {
+	return kind[time.Duration]{what, like, func(text string) (time.Duration, error) {
 		if _, err := strconv.ParseFloat(text, 64); err == nil && text != "0" {
 			return 0, errors.New("without a unit")
 		}
@@ -36,7 +37,7 @@ func duration(min time.Duration) kind[time.Duration] {
 
 // oneOf is a choice of texts, in the file's own spelling.
 func oneOf(texts ...string) kind[string] {
-	return kind[string]{strings.Join(texts, ", "), func(text string) (string, error) {
+	return kind[string]{strings.Join(texts, ", "), choice(texts...), func(text string) (string, error) {
 		if !slices.Contains(texts, text) {
 			return "", errKind
 		}
@@ -45,14 +46,14 @@ func oneOf(texts ...string) kind[string] {
 }
 
 // boolean has one spelling for each of the two, where YAML 1.1 had yes, on and y.
-var boolean = kind[bool]{"true, false", func(text string) (bool, error) {
+var boolean = kind[bool]{"true, false", choice("true", "false"), func(text string) (bool, error) {
 	if text != "true" && text != "false" {
 		return false, errKind
 	}
 	return text == "true", nil
 }}
 
-var level = kind[slog.Level]{"debug, info, warn, error", func(text string) (slog.Level, error) {
+var level = kind[slog.Level]{"debug, info, warn, error", choice("debug", "info", "warn", "error"), func(text string) (slog.Level, error) {
 	levels := map[string]slog.Level{
 		"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError,
 	}
@@ -64,7 +65,7 @@ var level = kind[slog.Level]{"debug, info, warn, error", func(text string) (slog
 }}
 
 // count leaves room for sums of counts.
-var count = kind[int]{"a whole number of at least 1", func(text string) (int, error) {
+var count = kind[int]{"a whole number of at least 1", number("integer", "minimum", 1), func(text string) (int, error) {
 	v, err := strconv.ParseInt(text, 10, 32)
 	if err != nil || v < 1 {
 		return 0, errKind
@@ -73,7 +74,7 @@ var count = kind[int]{"a whole number of at least 1", func(text string) (int, er
 }}
 
 // rate takes 0 for no limit, and fractions: one request in ten seconds is 0.1.
-var rate = kind[float64]{"a number of at least 0", func(text string) (float64, error) {
+var rate = kind[float64]{"a number of at least 0", number("number", "minimum", 0), func(text string) (float64, error) {
 	v, err := strconv.ParseFloat(text, 64)
 	if err != nil || !(v >= 0) || math.IsInf(v, 0) {
 		return 0, errKind
@@ -82,7 +83,7 @@ var rate = kind[float64]{"a number of at least 0", func(text string) (float64, e
 }}
 
 // fraction excludes 1: a body that lost more than all of itself there is not.
-var fraction = kind[float64]{"a number from 0 to less than 1", func(text string) (float64, error) {
+var fraction = kind[float64]{"a number from 0 to less than 1", number("number", "minimum", 0, "exclusiveMaximum", 1), func(text string) (float64, error) {
 	v, err := strconv.ParseFloat(text, 64)
 	if err != nil || !(v >= 0 && v < 1) {
 		return 0, errKind
@@ -96,7 +97,7 @@ var (
 )
 
 // size is limited because what has a size is held in memory. KB and MB are refused: to some they are powers of ten.
-var size = kind[int64]{"a number of bytes or of KiB, MiB, GiB, such as 64KiB, 8MiB, from 1 to 1GiB", func(text string) (int64, error) {
+var size = kind[int64]{"a number of bytes or of KiB, MiB, GiB, such as 64KiB, 8MiB, from 1 to 1GiB", sizeOrNumber, func(text string) (int64, error) {
 	m := sizeText.FindStringSubmatch(text)
 	if m == nil {
 		return 0, errKind
@@ -109,7 +110,7 @@ var size = kind[int64]{"a number of bytes or of KiB, MiB, GiB, such as 64KiB, 8M
 	return n * unit, nil
 }}
 
-var pemFile = kind[string]{"the name of a PEM file", func(text string) (string, error) {
+var pemFile = kind[string]{"the name of a PEM file", anyText, func(text string) (string, error) {
 	if text == "" {
 		return "", errKind
 	}

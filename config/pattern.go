@@ -12,7 +12,7 @@ import (
 )
 
 // rulePath is a ServeMux pattern without method and host that some request can match.
-var rulePath = kind[string]{"a net/http ServeMux pattern without method or host, such as /api/stations/{region}", func(text string) (string, error) {
+var rulePath = kind[string]{"a net/http ServeMux pattern without method or host, such as /api/stations/{region}", textLike(`/[^?# \t]*`), func(text string) (string, error) {
 	if !strings.HasPrefix(text, "/") {
 		switch i := strings.IndexAny(text, " \t/"); {
 		case i < 0:
@@ -26,7 +26,7 @@ var rulePath = kind[string]{"a net/http ServeMux pattern without method or host,
 }}
 
 // socketPath is one path and no pattern.
-var socketPath = kind[string]{"a path such as / or /socket", func(text string) (string, error) {
+var socketPath = kind[string]{"a path such as / or /socket", textLike(`/[^{}%?# \t]*`), func(text string) (string, error) {
 	if !strings.HasPrefix(text, "/") || strings.ContainsAny(text, "{}%") || usable(text) != nil {
 		return "", errKind
 	}
@@ -37,7 +37,7 @@ var socketPath = kind[string]{"a path such as / or /socket", func(text string) (
 var writes = []string{"POST", "PUT", "PATCH", "DELETE"}
 
 // writePattern is a method and a pattern.
-var writePattern = kind[string]{"POST, PUT, PATCH or DELETE, one space, and a path such as /api/orders/{id}", func(text string) (string, error) {
+var writePattern = kind[string]{"POST, PUT, PATCH or DELETE, one space, and a path such as /api/orders/{id}", textLike(`(POST|PUT|PATCH|DELETE) /[^?# \t]*`), func(text string) (string, error) {
 	method, path, _ := strings.Cut(text, " ")
 	switch {
 	case slices.Contains(writes, strings.ToUpper(method)) && !slices.Contains(writes, method):

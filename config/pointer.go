@@ -10,7 +10,7 @@ import (
 var pointerText = regexp.MustCompile(`^(/([^/~]|~[01])*)*$`)
 
 // pointer is a JSON Pointer; "" is the whole document.
-var pointer = kind[string]{"a JSON Pointer such as /data/stations, * for any one member or element", func(text string) (string, error) {
+var pointer = kind[string]{"a JSON Pointer such as /data/stations, * for any one member or element", textLike(`(/([^/~]|~[01])*)*`), func(text string) (string, error) {
 	switch {
 	case strings.HasPrefix(text, "#"):
 		return "", errors.New("without the #")
@@ -23,7 +23,7 @@ var pointer = kind[string]{"a JSON Pointer such as /data/stations, * for any one
 }}
 
 // memberPointer is a pointer to less than the whole document.
-var memberPointer = kind[string]{"a JSON Pointer such as /last_updated or /data/*/seen, * for any one member or element", func(text string) (string, error) {
+var memberPointer = kind[string]{"a JSON Pointer such as /last_updated or /data/*/seen, * for any one member or element", textLike(`(/([^/~]|~[01])*)+`), func(text string) (string, error) {
 	if text == "" {
 		return "", errors.New("it is the whole document")
 	}
@@ -31,7 +31,7 @@ var memberPointer = kind[string]{"a JSON Pointer such as /last_updated or /data/
 }}
 
 // identity is what identifies an element of an array: a member's name, or a pointer into the element.
-var identity = kind[string]{"a member such as station_id, or a pointer into the element such as /properties/url", func(text string) (string, error) {
+var identity = kind[string]{"a member such as station_id, or a pointer into the element such as /properties/url", anyText, func(text string) (string, error) {
 	switch {
 	case text == "":
 		return "", errKind

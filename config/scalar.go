@@ -16,10 +16,11 @@ type scalar[T any] struct {
 	kind[T]
 }
 
-// A kind is what a text may be: how messages call it, and how it is read. The error of read adds the
-// reason where allowed does not say it all, and never holds the text, which may be a secret.
+// A kind is what a text may be: how messages call it, what an editor is told of it, and how it is read. The error of
+// read adds the reason where allowed does not say it all, and never holds the text, which may be a secret.
 type kind[T any] struct {
 	what string
+	form form
 	read func(text string) (T, error)
 }
 
@@ -27,6 +28,8 @@ type kind[T any] struct {
 var errKind = errors.New("")
 
 func (s scalar[T]) allowed() string { return s.what }
+
+func (s scalar[T]) schema(string, notes) form { return s.form }
 
 func (s scalar[T]) read(d *decoder, at place, n *yaml.Node) {
 	if n.Kind != yaml.ScalarNode {

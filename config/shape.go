@@ -12,6 +12,7 @@ import (
 type shape interface {
 	read(d *decoder, at place, n *yaml.Node)
 	allowed() string
+	schema(key string, known notes) form // of what stands under a key, as "limits.resources"
 }
 
 // An object is a mapping whose keys are known. A key that is absent leaves its value as it
@@ -19,6 +20,22 @@ type shape interface {
 type object []field
 
 func (o object) allowed() string { return "a mapping of " + o.names() }
+
+func (o object) schema(key string, known notes) form {
+	properties, required := form{}, []string{}
+	for _, f := range o {
+		child := join(key, f.name)
+		properties[f.name] = known[child].describe(f, f.value.schema(child, known))
+		if f.required {
+			required = append(required, f.name)
+		}
+	}
+	s := form{"type": "object", "additionalProperties": false, "properties": properties}
+	if len(required) > 0 {
+		s["required"] = required
+	}
+	return s
+}
 
 func (o object) read(d *decoder, at place, n *yaml.Node) {
 	if n.Kind != yaml.MappingNode {
@@ -51,6 +68,8 @@ type optional[T any] struct {
 
 func (o optional[T]) allowed() string { return o.fields(new(T)).allowed() }
 
+func (o optional[T]) schema(key string, known notes) form { return o.fields(new(T)).schema(key, known) }
+
 func (o optional[T]) read(d *decoder, at place, n *yaml.Node) {
 	*o.to = new(T)
 	o.fields(*o.to).read(d, at, n)
@@ -68,6 +87,21 @@ type list[T any] struct {
 }
 
 func (l list[T]) allowed() string { return l.what }
+
+func (l list[T]) schema(key string, known notes) form {
+	item := l.item(new(T)).schema(key, known)
+	s := form{"type": "array", "items": item}
+	if l.some {
+		s["minItems"] = 1
+	}
+	if l.once && item["type"] == "string" { // of other types some are equal in JSON that differ as text
+		s["uniqueItems"] = true
+	}
+	if l.alone {
+		return form{"anyOf": []form{item, s}}
+	}
+	return s
+}
 
 func (l list[T]) read(d *decoder, at place, n *yaml.Node) {
 	*l.to = nil
@@ -132,6 +166,10 @@ type dict[V any] struct {
 }
 
 func (m dict[V]) allowed() string { return m.what }
+
+func (m dict[V]) schema(key string, known notes) form {
+	return form{"type": "object", "propertyNames": m.name.form, "additionalProperties": m.item(new(V)).schema(key, known)}
+}
 
 func (m dict[V]) read(d *decoder, at place, n *yaml.Node) {
 	at.secret = m.secret
