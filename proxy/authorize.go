@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"context"
-	"runtime/debug"
 	"sync"
 	"time"
 
@@ -158,7 +157,7 @@ func (g *gate) sameAs(grant *poller.Snapshot) (same bool, last *poller.Snapshot,
 	last = grant
 	defer func() {
 		if v := recover(); v != nil {
-			g.p.log.Error("the answers to a client and to all could not be compared", "rule", g.e.config.Path, "panic", v, "stack", string(debug.Stack()))
+			g.p.panicked("comparison of a client's answer with the shared one, rule "+g.e.config.Path, v)
 			same = false
 		}
 	}()

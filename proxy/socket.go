@@ -118,6 +118,7 @@ func (s *socket) listen() {
 // read takes in the client's messages, until there is none for now or the
 // connection ends.
 func (s *socket) read() {
+	defer s.survive()
 	for s.readMessage() {
 		if s.wire.canAwait() {
 			go s.listen()

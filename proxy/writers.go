@@ -111,6 +111,7 @@ type task struct {
 
 // write sends what is due to the socket.
 func (s *socket) write(o *outbox) {
+	defer s.survive()
 	if !s.takeDue(o) {
 		return
 	}
@@ -131,6 +132,7 @@ func (s *socket) write(o *outbox) {
 
 // writeSlowly waits for a peer that does not take everything at once.
 func (s *socket) writeSlowly(frames net.Buffers) {
+	defer s.survive()
 	if s.wire.writeFrames(frames) == nil {
 		s.written()
 	}
