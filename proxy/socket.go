@@ -179,6 +179,10 @@ type subscribe struct {
 	Throttle float64           `json:"throttle"` // ms
 }
 
+// pong answers a client's ping: browsers do not tell their pages of the
+// server's own.
+var pong = textFrame(func(b []byte) []byte { return append(b, `{"type":"pong"}`...) })
+
 // handle acts on one message.
 func (s *socket) handle(text []byte) {
 	var m subscribe
@@ -187,8 +191,10 @@ func (s *socket) handle(text []byte) {
 		return
 	}
 	switch {
+	case m.Type == "ping":
+		s.send(pong)
 	case m.Type != "subscribe" && m.Type != "unsubscribe":
-		s.complain(fmt.Sprintf("type %.40q is unknown: want subscribe or unsubscribe", m.Type))
+		s.complain(fmt.Sprintf("type %.40q is unknown: want subscribe, unsubscribe or ping", m.Type))
 	case m.URL == "":
 		s.complain(m.Type + ": url is missing")
 	case m.Type == "unsubscribe":

@@ -1,4 +1,4 @@
-import type { Client, Handle, Options, WatchOptions } from './types.js'
+import type { Client, Handle, Options, PollbridgeError, WatchOptions } from './types.js'
 import { makeHandle } from './handle.js'
 import { type Message, type Subscription, set, take } from './subscription.js'
 
@@ -6,121 +6,272 @@ const second = 1000
 
 /** Makes a client: what it watches shares one socket. */
 export function createClient(options: Options = {}): Client {
-  const global: any = globalThis
-  const linger = options.linger ?? 2 * second
-  const here: string | undefined = global.document?.baseURI ?? global.location?.href
-  const socketURL = resolve(options.url ?? '/.pollbridge/socket', options.origin ?? here)
-  const home = new URL(socketURL.href.replace(/^ws/, 'http')).origin
-  const base = options.origin ?? (here && new URL(here).origin === home ? here : home)
-  const WebSocketClass = options.WebSocket ?? global.WebSocket
+  const global: any = globalThis, { document } = global, { now } = Date
+  const here: string = document?.baseURI ?? global.location?.href ?? options.origin ?? options.url
+  if (!here) throw new TypeError('pollbridge: createClient needs a url or an origin where there is no page')
+  const address = new URL(options.url ?? '/.pollbridge/socket', options.origin ?? here).href.replace(/^http/, 'ws')
+  const home = address.replace(/^ws(.*?\w)\/.*/, 'http$1') // where the socket is
+  const base = options.origin ?? (here.startsWith(home + '/') ? here : home)
+  const uses = (transport: any) => !options.transports || options.transports.includes(transport)
+  const network: typeof fetch = (input, init) => (options.fetch ?? global.fetch)(input, init)
   const subscriptions = new Map<string, Subscription>()
+  const life = new AbortController()
 
-  let socket: any
-  let open = false
-  let closed = false
+  let socket: any // open, or being opened
+  let opened = 0 // when that was; 0: it is not yet
+  let begun = 0 // when it was asked for
+  let heard = 0 // when it last said anything
+  let pinged = 0 // when it was last asked to
+  let refused = false // the credentials that it was opened with are
+  let most = 300 * second // between two tries, where there may never be a pollbridge
   let tries = 0
-  let openedAt = 0
-  let timer: any
+  let suspended = false
+  let hidden = 0 // since when the page is
+  let ticked: number
+  let retry: any, beat: any
+  let wrote = 0 // until when answers may not be from before a write
 
-  function resolve(url: string | URL, base?: string): URL {
-    try {
-      return new URL(url, base)
-    } catch {
-      throw new TypeError(`pollbridge: "${url}" is relative to nothing here: give createClient a url or an origin`)
-    }
-  }
+  const each = (f: (s: Subscription) => void) => [...subscriptions.values()].forEach(f)
+
+  // The socket.
 
   function connect() {
-    clearTimeout(timer)
-    if (socket || closed || !subscriptions.size) return
-    const mine = (socket = new WebSocketClass(socketURL.href.replace(/^http/, 'ws'), 'pollbridge.v1'))
-    openedAt = 0
-    mine.onopen = () => {
-      openedAt = Date.now()
-      open = true
-      for (const s of subscriptions.values()) subscribe(s)
+    clearTimeout(retry)
+    if (socket || suspended || !subscriptions.size) return
+    begun = now()
+    try {
+      socket = new (uses('websocket') && (options.WebSocket ?? global.WebSocket))(address, 'pollbridge.v1')
+    } catch { // there is none, or the page may not
+      return lost()
     }
-    mine.onmessage = (event: any) => mine === socket && receive(JSON.parse(event.data))
-    mine.onerror = () => {}
-    mine.onclose = (event: any) => mine === socket && lost(event.code)
+    socket.onopen = () => {
+      opened = heard = now()
+      most = 30 * second
+      each(subscribe)
+    }
+    socket.onmessage = (event: any) => {
+      heard = now()
+      receive(JSON.parse(event.data))
+    }
+    socket.onerror = () => {} // onclose follows
+    socket.onclose = (event: any) => lost(event.code)
   }
 
-  function lost(code?: number) {
-    socket = undefined
-    open = false
-    if (openedAt && Date.now() - openedAt > 5 * second) tries = 0
-    for (const s of subscriptions.values()) {
+  /** Lets go of the socket: what it told is not told any more. */
+  function hangUp(code = 'disconnected') {
+    if (socket) {
+      socket.onopen = socket.onmessage = socket.onclose = null
+      socket.close()
+    }
+    socket = opened = pinged = 0
+    down(code)
+  }
+
+  function down(code: string) {
+    each((s) => {
       s.told = false
-      if (s.state.status !== 'ended') set(s, s.state.data === undefined ? 'connecting' : 'stale', { error: { code: 'disconnected', message: 'the connection was lost' } })
-    }
-    timer = setTimeout(connect, Math.random() * Math.min(30 * second, 500 * 2 ** tries++) + (code === 1008 ? 30 * second : 0))
-  }
-
-  async function subscribe(s: Subscription) {
-    const mine = socket
-    const headers = options.headers && (await options.headers(s.href))
-    if (mine !== socket || !open || subscriptions.get(s.href) !== s) return
-    const throttle = Math.min(...[...s.listeners].map((l) => l.throttle)) || undefined
-    socket.send(JSON.stringify({ type: 'subscribe', url: s.path, version: s.state.version, headers, throttle }))
-  }
-
-  function receive(m: Message) {
-    for (const s of subscriptions.values()) {
-      if (m.type === 'alias' && m.for === s.path) s.key = m.url!
-      else if (m.url !== s.key) continue
-      else if (m.type === 'end') {
-        if (m.error) {
-          subscriptions.delete(s.href)
-          set(s, 'ended', { error: m.error })
-        }
-      } else if (take(s, m)) s.told = true
-      else if (s.state.version) {
-        s.state = { ...s.state, version: undefined } // what follows until the whole document comes is of no use
-        subscribe(s)
-      }
-    }
-  }
-
-  function watch(url: string | URL, onData?: any, { throttle = 0 }: WatchOptions = {}): Handle<any> {
-    const target = resolve(url, base)
-    target.hash = ''
-    const { href } = target
-    let s = subscriptions.get(href)
-    if (!s) {
-      const path = target.pathname + target.search
-      s = { href, path, key: path, state: { data: undefined, status: 'connecting' }, listeners: new Set(), told: false, asked: false }
-      subscriptions.set(href, s)
-      if (open) queueMicrotask(() => subscribe(s!))
-      else connect()
-    }
-    const mine = s
-    return makeHandle(mine, throttle, onData, () => {
-      if (!mine.listeners.size) setTimeout(() => mine.listeners.size || drop(mine), linger)
+      if (s.state.at && !s.stop) set(s, code === 'offline' ? code : 'stale', { error: { code, message: 'no connection' } })
     })
   }
 
-  function drop(s: Subscription) {
+  /** The socket is gone: comes back after a delay (full jitter). */
+  function lost(code = 0) {
+    const failed = !opened, fault = code > 1006 && code < 1010 // our own, which will not mend itself
+    if (!failed && now() - opened > 5 * second) tries = 0
+    hangUp()
+    retry = setTimeout(connect, Math.random() * Math.min(most, 500 * 2 ** tries++) + (fault ? 30 * second : 0))
+    if (fault || (failed && (most > 30 * second || tries > 2))) each(startPolling)
+  }
+
+  /** Polls what no socket tells of. */
+  function startPolling(s: Subscription) {
+    if (s.told || s.stop || suspended) return
+    const control = new AbortController()
+    const stop = (s.stop = () => {
+      s.stop = undefined
+      control.abort()
+    })
+    import('./fallback.js').then(({ poll }) => poll(s, {
+      fetch: network, headers, interval: options.interval ?? 5 * second, events: uses('events'), waits: uses('poll'), take: accept,
+      found(again) {
+        if (opened) subscribe(s)
+        else if (!again) connect()
+      },
+    }, control.signal), stop)
+  }
+
+  // Subscriptions.
+
+  const headers = async (s: Subscription) => (s.headers = await options.headers?.(s.href))
+
+  const throttle = (s: Subscription) => Math.min(...[...s.listeners].map((l) => l.throttle)) || undefined
+
+  const say = (m: object) => socket.send(JSON.stringify(m))
+
+  async function subscribe(s: Subscription) {
+    const mine = socket
+    try {
+      if (options.headers) await headers(s)
+      if (mine === socket && opened && subscriptions.get(s.href) === s) {
+        s.throttle = throttle(s)
+        say({ type: 'subscribe', url: s.path, version: s.state.version, headers: s.headers, throttle: s.throttle })
+      }
+    } catch {
+      startPolling(s) // which says what is wrong, and comes back
+    }
+  }
+
+  function receive(m: Message) {
+    each((s) => {
+      if (m.type === 'error') startPolling(s) // it may have been about this one
+      else if (m.type === 'alias' && m.for === s.path) s.key = m.url!
+      else if (m.url === s.key) {
+        if (!accept(s, m)) subscribe(s)
+        else if (s.told) s.stop?.()
+      }
+    })
+  }
+
+  /** Takes in a message about a subscription, from wherever. Returns false where it has to be subscribed to again. */
+  function accept(s: Subscription, m: Message): boolean {
+    if (m.type === 'end') return !!m.error && end(s, m.error)
+    if (m.type === 'patch' && !s.state.version) return true // the whole document is under way
+    if (take(s, m)) {
+      s.asked = false
+      s.told = !!m.url
+      return true
+    }
+    s.state = { ...s.state, version: undefined! }
+    return false
+  }
+
+  function end(s: Subscription, error: PollbridgeError): boolean {
+    const { code } = error
+    s.told = false
+    if (code === 'unauthorized' && options.headers && !s.asked) return !(s.asked = true)
+    if (/not_|limit|shut/.test(code)) startPolling(s) // as if there were no pollbridge, for now
+    else {
+      refused = true
+      forget(s)
+      set(s, 'ended', { error })
+    }
+    return true
+  }
+
+  function forget(s: Subscription) {
     if (subscriptions.get(s.href) !== s) return
     subscriptions.delete(s.href)
-    if (open && ![...subscriptions.values()].some((other) => other.key === s.key)) socket.send(JSON.stringify({ type: 'unsubscribe', url: s.path }))
-    if (!subscriptions.size && socket) {
-      const old = socket
-      socket = undefined
-      open = false
-      old.close()
+    s.stop?.()
+    if (!subscriptions.size) {
+      clearInterval(beat)
+      clearTimeout(retry)
+      hangUp()
     }
+  }
+
+  // Time, and what the browser says.
+
+  /** Comes back now. A socket that is open is asked for a sign of life: browsers do not show a server's pings. */
+  function resume() {
+    if (opened) {
+      pinged = now()
+      say({ type: 'ping' })
+    } else {
+      tries = 0
+      suspended = false
+      connect()
+    }
+  }
+
+  function suspend() {
+    suspended = true
+    clearTimeout(retry)
+    each((s) => s.stop?.())
+    hangUp('suspended')
+  }
+
+  function tick() {
+    const before = ticked
+    ticked = now()
+    if (hidden && ticked - hidden > 300 * second) suspend()
+    else if (socket && (opened ? pinged > heard && ticked - pinged > 4 * second : ticked - begun > 4 * second * (tries + 1))) lost()
+    else if (ticked - before > 15 * second || (opened && ticked - heard > 30 * second)) resume() // the machine was asleep, or the server says nothing
+  }
+
+  const listen = (target: any, type: string, f: (event: any) => void) => target?.addEventListener?.(type, f, { signal: life.signal })
+  listen(global, 'pagehide', suspend)
+  listen(global, 'pageshow', (event) => event.persisted && resume())
+  listen(global, 'offline', () => down('offline'))
+  listen(global, 'online', () => {
+    resume()
+    if (opened) each(subscribe)
+  })
+  listen(document, 'visibilitychange', () => {
+    hidden = document.hidden && now()
+    if (!hidden) resume()
+  })
+
+  // What users call.
+
+  function watch(url: string | URL, onData?: any, extra?: WatchOptions): Handle<any> {
+    if (life.signal.aborted) throw new Error('pollbridge: the client is closed')
+    const target = new URL(url, base)
+    target.hash = ''
+    const { href } = target, path = target.pathname + target.search
+    let s = subscriptions.get(href)!
+    const fresh = !s
+    if (fresh) subscriptions.set(href, (s = { href, path, key: path, state: { data: undefined, status: 'connecting' }, listeners: new Set() }))
+    const tune = () => s.told && throttle(s) !== s.throttle && subscribe(s)
+    const handle = makeHandle(s, extra?.throttle ?? 0, onData, () => {
+      tune()
+      setTimeout(() => {
+        if (s.listeners.size || subscriptions.get(href) !== s) return
+        forget(s)
+        if (opened) say({ type: 'unsubscribe', url: path })
+      }, options.linger ?? 2 * second)
+    })
+    if (!fresh) tune()
+    else {
+      if (subscriptions.size === 1) {
+        ticked = now()
+        beat = setInterval(tick, 5 * second)
+      }
+      if (refused) hangUp()
+      refused = false
+      if (target.origin !== home) startPolling(s)
+      else opened ? subscribe(s) : connect()
+    }
+    return handle
   }
 
   return {
     watch,
-    fetch: (input, init) => (options.fetch ?? fetch)(input, init),
+    async fetch(input: any, init) {
+      const reads = /^(get|head)$/i.test(init?.method || input.method || 'get')
+      let s: Subscription | undefined
+      try {
+        if (reads) {
+          const request = new Request(input.url ? input : new URL(input, base), init)
+          s = subscriptions.get(request.url)
+          const { state, told, type, text, headers } = s!
+          if (told && state.status === 'live' && now() > wrote && request.method === 'GET' && (request.cache || 'default') === 'default' && !request.signal?.aborted && (type || !text) &&
+            [...request.headers].every(([name, value]) => name === 'accept' || new Headers(headers).get(name) === value)) {
+            const response = new Response(text ? state.data : JSON.stringify(state.data), { headers: { 'content-type': type || 'application/json', etag: `"${state.version}"` } })
+            return Object.defineProperty(response, 'url', { value: request.url })
+          }
+        }
+      } catch {} // it is not watched
+      if (!reads) wrote = Infinity
+      const response = await network(input, init).finally(() => reads || (wrote = now() + 5 * second))
+      if (s && response.ok) s.type = response.headers.get('content-type')
+      return response
+    },
     close() {
-      closed = true
-      clearTimeout(timer)
-      for (const s of subscriptions.values()) set(s, 'ended')
-      subscriptions.clear()
-      socket?.close()
-      socket = undefined
+      life.abort()
+      each((s) => {
+        forget(s)
+        set(s, 'ended', { data: undefined, version: undefined!, at: undefined! })
+      })
     },
   }
 }

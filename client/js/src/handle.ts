@@ -3,35 +3,39 @@ import { type Listener, type Subscription, safely } from './subscription.js'
 
 /** Makes a handle of a subscription. `left` is called once it is closed. */
 export function makeHandle<T>(s: Subscription, throttle: number, onData: ((data: T, state: State<T>) => void) | undefined, left: () => void): Handle<T> {
-  const states = new Set<(state: State<T>) => void>()
-  const patches = new Set<(patch: any, state: State<T>) => void>()
-  const ends = new Set<() => void>()
-  let last: unknown
-  let closed = false
+  const states = new Set<(state: State<T>) => void>(), patches = new Set<(patch: any, state: State<T>) => void>()
+  let last: unknown, closed = false, wake: () => void, change: Promise<void>
+
+  const stir = () => {
+    wake?.()
+    change = new Promise((resolve) => { wake = resolve })
+  }
+  stir()
 
   const show = () => {
-    const { state } = s
-    if (onData && !closed && state.data !== last) onData((last = state.data), state)
+    const { data } = s.state
+    if (onData && !closed && data !== last && data !== undefined) onData((last = data), s.state)
   }
+  queueMicrotask(show)
 
   const me: Listener = {
     throttle,
     changed(state, patch) {
-      if (onData) safely(show)
+      stir()
+      safely(show)
       for (const f of [...states]) safely(() => f(state))
       if (patch) for (const f of [...patches]) safely(() => f(patch, state))
     },
   }
   s.listeners.add(me)
-  if (onData && s.state.data !== undefined) queueMicrotask(() => safely(show))
 
   const on = <F>(set: Set<F>) => (f: F) => {
     set.add(f)
     return () => { set.delete(f) }
   }
-  const subscribe = on(states)
+  const subscribe = on(states), observable: '@@observable' = (Symbol as any).observable || '@@observable'
 
-  const handle: any = {
+  const handle: Handle<T> = {
     url: s.href,
     get status() { return s.state.status },
     get age() { return s.state.at ? Math.max(0, Date.now() - +s.state.at) : Infinity },
@@ -42,32 +46,31 @@ export function makeHandle<T>(s: Subscription, throttle: number, onData: ((data:
       if (closed) return
       closed = true
       s.listeners.delete(me)
-      for (const f of [...ends]) f()
+      stir()
       left()
     },
     async *[Symbol.asyncIterator]() {
-      let seen: unknown, wake = () => {}
-      const off = [subscribe(() => wake()), on(ends)(() => wake())]
+      let seen: State<T> | undefined
       try {
-        while (!closed && (seen as any)?.status !== 'ended') {
-          if (seen !== s.state && (s.state.data !== undefined || s.state.status === 'ended')) yield (seen = s.state) as State<T>
-          else await new Promise<void>((resolve) => { wake = resolve })
+        while (!closed && seen?.status !== 'ended') {
+          if (seen !== s.state && (s.state.at || s.state.error)) yield (seen = s.state)
+          else await change
         }
       } finally {
-        for (const f of off) f()
         handle.close()
       }
     },
+    [observable]: () => ({
+      subscribe(observer) {
+        const next = (state: State<T>) => {
+          typeof observer === 'function' ? observer(state) : observer.next?.(state)
+          if (state.status === 'ended') (observer as any).complete?.()
+        }
+        const unsubscribe = subscribe(next)
+        next(s.state)
+        return { unsubscribe }
+      },
+    }),
   }
-  handle[(Symbol as any).observable || '@@observable'] = () => ({
-    subscribe(observer: any) {
-      const next = (state: any) => {
-        observer.next ? observer.next(state) : observer.call && observer(state)
-        if (state.status === 'ended') observer.complete?.()
-      }
-      next(s.state)
-      return { unsubscribe: subscribe(next) }
-    },
-  })
   return handle
 }

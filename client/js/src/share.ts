@@ -1,4 +1,11 @@
-import { isContainer, own, put } from './apply.js'
+export const isContainer = (value: unknown): value is object => typeof value === 'object' && value !== null
+
+export const has = (object: object, key: string | number) => Object.prototype.hasOwnProperty.call(object, key)
+
+/** Sets a property of an object's own, even `__proto__`. */
+export const put = (object: any, key: string, value: unknown) => {
+  key === '__proto__' ? Object.defineProperty(object, key, { value, writable: true, enumerable: true, configurable: true }) : (object[key] = value)
+}
 
 /**
  * Returns a value equal to `next` in which everything that `old` has in the
@@ -6,28 +13,20 @@ import { isContainer, own, put } from './apply.js'
  * arrays are compared counted from the front and from the back, so that what
  * was inserted or removed moves nothing. Neither value is changed.
  */
-export function share<T>(old: any, next: T): T
+export function share<T>(old: unknown, next: T): T
 export function share(old: any, next: any): any {
-  if (old === next || !isContainer(old) || !isContainer(next) || Array.isArray(old) !== Array.isArray(next)) return next
-  if (Array.isArray(next)) {
-    const shift = (old as any).length - next.length
-    let same = !shift
-    const result = next.map((value, i) => {
-      let mine = share((old as any)[i], value)
-      if (shift && mine !== (old as any)[i]) {
-        const back = share((old as any)[i + shift], value)
-        if (back === (old as any)[i + shift]) mine = back
-      }
-      if (mine !== (old as any)[i]) same = false
-      return mine
-    })
-    return same ? old : result
-  }
-  const keys = Object.keys(next), result = {}
-  let same = keys.length === Object.keys(old).length
+  const array = Array.isArray(next)
+  if (old === next || !isContainer(old) || !isContainer(next) || Array.isArray(old) !== array) return next
+  const keys = Object.keys(next), before = Object.keys(old).length, result = array ? [] : {}
+  let same = keys.length === before
   for (const key of keys) {
-    const before = own(old, key), value = share(before, next[key])
-    if (value !== before) same = false
+    const mine = has(old, key) ? (old as any)[key] : undefined
+    let value = share(mine, (next as any)[key])
+    if (value !== mine) {
+      same = false
+      const back = array && (old as any)[+key + before - keys.length]
+      if (back && share(back, (next as any)[key]) === back) value = back
+    }
     put(result, key, value)
   }
   return same ? old : result

@@ -2,15 +2,15 @@ import type { Operation, PollbridgeError, State, Status } from './types.js'
 import { apply, merge } from './apply.js'
 import { share } from './share.js'
 
-/** A message of the protocol about one URL. */
+/** A message of the protocol. */
 export interface Message {
-  type: 'snapshot' | 'patch' | 'current' | 'stale' | 'end' | 'alias' | 'error' | string
-  url?: string
+  type: string
+  url?: string // none: it came by polling
   for?: string
   from?: string
-  version?: string
-  at?: string
-  format?: string
+  version?: string | undefined
+  at?: string | null | undefined
+  format?: string | false | undefined
   data?: any
   patch?: any
   error?: PollbridgeError
@@ -18,26 +18,27 @@ export interface Message {
 
 /** One who is told of changes. */
 export interface Listener {
-  changed(state: State<any>, patch?: Operation[]): void
+  changed(state: State<any>, patch?: readonly Operation[]): void
   throttle: number
 }
 
-/** What a client holds of one URL. */
+/** What a client holds of one URL, and how it comes by it. */
 export interface Subscription {
-  href: string
-  path: string // as the server is asked
+  readonly href: string
+  readonly path: string // as the server is asked
   key: string // as the server calls it
   state: State<any>
-  lines?: string[] // of a text
-  listeners: Set<Listener>
-  told: boolean // by the socket that is open now
-  asked: boolean // for other headers, since it was last told
-  sent?: number // throttle, to the server
-  stop?: AbortController // of polling
-  headers?: Record<string, string>
+  readonly listeners: Set<Listener>
+  type?: string | null | undefined // Content-Type, where it is known
+  text?: unknown // the document is text, and its patches are about its lines
+  told?: boolean // by the socket that is open now
+  asked?: boolean // for other headers, since it was last told
+  throttle?: number | undefined // as the server was told
+  headers?: Record<string, string> | undefined // that were sent last
+  stop?: (() => void) | undefined // ends the polling that goes on
 }
 
-/** Calls back, whatever becomes of it. */
+/** Runs what is not ours: its errors are its own. */
 export function safely(f: () => void) {
   try {
     f()
@@ -46,40 +47,45 @@ export function safely(f: () => void) {
   }
 }
 
-/** Makes a state known, if it is another. */
-export function set(s: Subscription, status: Status, change: Partial<State> = {}, patch?: Operation[]) {
-  const old: any = s.state
-  const next: any = { ...old, error: undefined, ...change, status }
-  if (Object.keys(next).every((k) => next[k] === old[k] || (k === 'at' && +next[k] === +old[k]) || (k === 'error' && next[k] && old[k] && next[k].code === old[k].code && next[k].message === old[k].message))) return
-  s.state = next
-  for (const l of [...s.listeners]) safely(() => l.changed(next, patch))
+const facts = ({ status, version, at, error }: State) => '' + [status, version, at, error?.code, error?.message]
+
+/** Makes a state known, where it is another than before. */
+export function set(s: Subscription, status: Status, change?: Partial<State>, patch?: readonly Operation[]) {
+  const old = s.state, state: State<any> = { ...old, error: undefined, ...change, status }
+  if (old.data === state.data && facts(old) === facts(state)) return
+  s.state = state
+  for (const listener of [...s.listeners]) safely(() => listener.changed(state, patch))
 }
 
-/** Takes in a document that came whole. */
-export function replace(s: Subscription, m: { version?: string; at?: Date; data: any }, lines?: string[]) {
-  s.lines = lines
-  const data = share(s.state.data, m.data)
-  set(s, 'live', { version: m.version, at: m.at, data }, data === s.state.data ? undefined : [{ op: 'replace', path: '', value: data }])
-}
-
-/** Takes in what is said about the document. Returns false where it does not fit, and a whole one is needed. */
-export function take(s: Subscription, m: Message): boolean {
-  const { version } = m, at = m.at ? new Date(m.at) : undefined, old = s.state
-  if (m.type === 'snapshot') replace(s, { version, at, data: m.format === 'lines' ? m.data.join('') : m.data }, m.format === 'lines' ? m.data : undefined)
-  else if (m.type === 'stale') set(s, 'stale', { error: m.error })
-  else if (m.type === 'current') {
+/** Takes in a message. Returns false where it does not fit what is held: then the whole document is needed. */
+export function take(s: Subscription, { type, from, version, at, format, data, patch, error }: Message): boolean {
+  const old = s.state
+  let operations: Operation[] | undefined
+  if (type === 'stale') set(s, type, { error: error! })
+  else if (type === 'current') {
     if (version !== old.version) return false
-    set(s, 'live', { at })
-  } else if (m.type === 'patch') {
-    if (m.from !== old.version) return false
-    try {
-      const base = s.lines || old.data
-      const next = m.format === 'merge-patch' ? merge(base, m.patch) : apply(base, m.patch)
-      if (s.lines) replace(s, { version, at, data: next.join('') }, next)
-      else set(s, 'live', { version, at, data: next }, m.format ? [{ op: 'replace', path: '', value: next }] : m.patch)
-    } catch {
-      return false
+    set(s, 'live', at ? { at: new Date(at) } : {})
+  } else {
+    if (type === 'snapshot') {
+      s.text = format
+      if (format === 'lines') data = data.join('')
+    } else if (type !== 'patch') return true
+    else if (from !== old.version) return false
+    else {
+      try {
+        if (s.text) data = apply(old.data.match(/[^\n]*\n|[^\n]+/g) || [], patch).join('')
+        else if (format) data = merge(old.data, patch)
+        else data = apply(old.data, (operations = patch))
+      } catch {
+        return false
+      }
     }
+    if (!operations) {
+      data = share(old.data, data)
+      operations = [{ op: 'replace', path: '', value: data }]
+    }
+    const same = data === old.data
+    set(s, 'live', { data, version, at: (same && old.at) || new Date(at!) }, same ? undefined : operations)
   }
   return true
 }

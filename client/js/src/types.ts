@@ -44,6 +44,8 @@ export interface Observable<S> {
 
 /** One watched URL. Its functions need no `this`. */
 export interface Handle<T = unknown> extends AsyncIterable<State<T>> {
+  /** For RxJS and its like. The key is Symbol.observable, where there is one. */
+  '@@observable'(): Observable<State<T>>
   /** Absolute, as it is watched. */
   readonly url: string
   readonly status: Status
