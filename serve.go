@@ -73,7 +73,7 @@ func serve(ctx context.Context, cfg *config.Config, log *logs, ready func(net.Ad
 	s := &server{cfg: cfg, log: log, proxy: p}
 	errorLog := newServerLog(log.Logger)
 	s.public = newHTTPServer(p, errorLog)
-	s.admin = newHTTPServer(admin.New(admin.Options{Ready: s.ready, Refresh: p.Refresh}), errorLog)
+	s.admin = newHTTPServer(admin.New(admin.Options{Listen: cfg.Admin, Hosts: cfg.AdminHosts, Ready: s.ready, Refresh: p.Refresh}), errorLog)
 
 	listener, err := listen("listen", cfg.Listen)
 	if err != nil {

@@ -9,6 +9,9 @@ import (
 
 // Options are what the endpoints report on.
 type Options struct {
+	Listen string   // host:port of the listener; its host is one that requests may name
+	Hosts  []string // more of these, in lower case
+
 	// Ready returns nil while new clients are welcome, else the reason why
 	// not. Nil means always.
 	Ready func() error
@@ -44,5 +47,5 @@ func New(o Options) http.Handler {
 			fmt.Fprintf(w, "{\"refreshed\": %d}\n", o.Refresh(r.URL.Query()["url"]...))
 		})
 	}
-	return mux
+	return guard(append([]string{bareHost(o.Listen)}, o.Hosts...), mux)
 }

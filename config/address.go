@@ -27,6 +27,14 @@ var addressOrNone = kind[string]{address.what + `, or "" for none`, textLike(`|(
 	return address.read(text)
 }}
 
+// hostName is a name as a Host header has it, without the port.
+var hostName = kind[string]{"a host name such as pollbridge or admin.example.com, without a port", anyText, func(text string) (string, error) {
+	if len(text) > 253 || !hostname.MatchString(text) || strings.Contains(text, "..") {
+		return "", errKind
+	}
+	return strings.ToLower(text), nil
+}}
+
 // hostname also takes the underscores that container networks have in their names.
 var hostname = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?$`)
 
@@ -34,7 +42,8 @@ func validHost(host string) bool {
 	if _, err := netip.ParseAddr(host); err == nil {
 		return true
 	}
-	return len(host) <= 253 && hostname.MatchString(host) && !strings.Contains(host, "..")
+	_, err := hostName.read(host)
+	return err == nil
 }
 
 func validPort(port string) bool {

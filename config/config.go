@@ -37,6 +37,8 @@ type Config struct {
 	Listen           string         // host:port
 	Upstream         *url.URL       // http or https; its path, if any, is put before that of each request and does not end in "/"
 	Admin            string         // host:port; "" turns the private listener off
+	AdminHosts       []string       // in lower case: names by which Admin is asked, beside its own, this machine's and addresses
+	AdminBodies      bool           // the dashboard shows what documents say
 	Socket           string         // clean path, begins with "/"
 	Origins          []string       // scheme://host[:port] as a browser writes it in Origin
 	TLS              *TLS           // nil: none

@@ -110,14 +110,14 @@ func TestValues(t *testing.T) {
 		t.Fatal(err)
 	}
 	second, third := defaultEndpoint(), defaultEndpoint()
-	second.Path, second.Line = "/api/stations/{region}/{$}", 31
+	second.Path, second.Line = "/api/stations/{region}/{$}", 33
 	second.Interval, second.Vary, second.DropQuery, second.MaxBody = 5*time.Second, nil, nil, 1500
-	third.Path, third.Line, third.Interval = "/files/", 36, time.Minute
+	third.Path, third.Line, third.Interval = "/files/", 38, time.Minute
 	want := &Config{
 		Listen:   "[::1]:8443",
 		Upstream: &url.URL{Scheme: "https", Host: "api.example.com:8443", Path: "/base/v1"},
-		Socket:   "/.push/socket",
-		Origins:  []string{"https://app.example.com", "http://localhost:3000", "capacitor://localhost"},
+		Socket:   "/.push/socket", AdminHosts: []string{"pollbridge", "admin.example.com"}, AdminBodies: true,
+		Origins: []string{"https://app.example.com", "http://localhost:3000", "capacitor://localhost"},
 		TrustedProxies: []netip.Prefix{
 			netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8"), netip.MustParsePrefix("192.0.2.7/32"),
 		},
@@ -139,7 +139,7 @@ func TestValues(t *testing.T) {
 			Format:    "merge-patch",
 			MaxBody:   64 << 10,
 			RefreshOn: []string{"POST /api/orders", "DELETE /api/orders/{id}"},
-			Line:      12,
+			Line:      14,
 		}, second, third},
 		Limits: Limits{10, 2, 3, 4, 4, 5, 2.5},
 	}

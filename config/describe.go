@@ -16,7 +16,8 @@ func (c *Config) Describe(w io.Writer) {
 	}
 	row("listen", "%s%s", c.Listen, when(c.TLS != nil, " with TLS"))
 	row("upstream", "%s", c.Upstream)
-	row("admin", "%s", orNone(c.Admin))
+	row("admin", "%s%s%s", orNone(c.Admin), when(len(c.AdminHosts) > 0, ", also as "+strings.Join(c.AdminHosts, ", ")),
+		when(c.AdminBodies, "; the dashboard shows what documents say"))
 	row("socket", "%s", c.Socket)
 	row("origins", "the same host%s", when(len(c.Origins) > 0, ", "+strings.Join(c.Origins, ", ")))
 	row("trusted_proxies", "%s", orNone(strings.Trim(fmt.Sprint(c.TrustedProxies), "[]")))

@@ -24,6 +24,8 @@ func (c *Config) fields() object {
 		{name: "listen", value: scalar[string]{&c.Listen, address}},
 		{name: "upstream", value: upstreamURL(&c.Upstream), required: true},
 		{name: "admin", value: scalar[string]{&c.Admin, addressOrNone}},
+		{name: "admin_hosts", value: texts(&c.AdminHosts, hostName)},
+		{name: "admin_bodies", value: scalar[bool]{&c.AdminBodies, boolean}},
 		{name: "socket", value: scalar[string]{&c.Socket, socketPath}},
 		{name: "origins", value: texts(&c.Origins, origin)},
 		{name: "tls", value: optional[TLS]{&c.TLS, (*TLS).fields}},
