@@ -64,7 +64,7 @@ func command(t *testing.T, dir string, args ...string) *exec.Cmd {
 	}
 	c := exec.Command(file, args...)
 	c.Dir = dir
-	c.Env = append(os.Environ(), "GORACE=halt_on_error=1")
+	c.Env = append(os.Environ(), "GORACE=halt_on_error=1", "OTEL_BSP_SCHEDULE_DELAY=20") // ms, for whoever waits for traces
 	return c
 }
 

@@ -17,7 +17,7 @@ import (
 // it. Tests may import more.
 var allowed = map[string][]string{
 	".": {
-		"./admin", "./client", "./config", "./demo", "./proxy",
+		"./admin", "./client", "./config", "./demo", "./proxy", "./tracing",
 		"github.com/spf13/cobra", "github.com/spf13/pflag",
 	},
 	"./proxy": {
@@ -28,12 +28,18 @@ var allowed = map[string][]string{
 	"./poller": {"./diff", "./internal/field", "github.com/hashicorp/golang-lru/v2", "golang.org/x/time/rate"},
 	"./diff":   {},
 
-	"./admin":          {},
-	"./client":         {"github.com/coder/websocket"},
-	"./client/js":      {"./internal/field"},
-	"./config":         {"gopkg.in/yaml.v3"}, // and nobody else knows YAML
-	"./demo":           {},
-	"./passthrough":    {"golang.org/x/net/http/httpguts"},
+	"./admin":       {},
+	"./client":      {"github.com/coder/websocket"},
+	"./client/js":   {"./internal/field"},
+	"./config":      {"gopkg.in/yaml.v3"}, // and nobody else knows YAML
+	"./demo":        {},
+	"./passthrough": {"golang.org/x/net/http/httpguts"},
+	"./tracing": { // and nobody else knows OpenTelemetry
+		"./poller", // whose interfaces it implements
+		"go.opentelemetry.io/otel/attribute", "go.opentelemetry.io/otel/codes", "go.opentelemetry.io/otel/exporters/otlp/otlptrace",
+		"go.opentelemetry.io/otel/propagation", "go.opentelemetry.io/otel/sdk/resource", "go.opentelemetry.io/otel/sdk/trace",
+		"go.opentelemetry.io/otel/trace", "go.opentelemetry.io/proto/otlp/trace/v1", "google.golang.org/protobuf/proto",
+	},
 	"./internal/field": {},
 	"./internal/pipe":  {}, // for tests
 }
@@ -82,6 +88,11 @@ func TestModules(t *testing.T) {
 		case slices.Contains([]string{
 			"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/coder/websocket", "gopkg.in/yaml.v3",
 			"github.com/hashicorp/golang-lru/v2", "golang.org/x/net", "golang.org/x/time", "golang.org/x/text",
+			"google.golang.org/protobuf", "golang.org/x/sys",
+			"go.opentelemetry.io/otel", "go.opentelemetry.io/otel/sdk", "go.opentelemetry.io/otel/trace", "go.opentelemetry.io/otel/metric",
+			"go.opentelemetry.io/otel/log", "go.opentelemetry.io/otel/exporters/otlp/otlptrace", "go.opentelemetry.io/proto/otlp",
+			"go.opentelemetry.io/auto/sdk", "github.com/go-logr/logr", "github.com/go-logr/stdr",
+			"github.com/google/uuid", "github.com/cespare/xxhash/v2",
 		}, p.Module.Path):
 		default:
 			t.Errorf("the binary contains %s of module %s, which is for tests only or unknown to imports_test.go", p.ImportPath, p.Module.Path)

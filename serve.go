@@ -20,6 +20,7 @@ import (
 	"pollbridge/admin"
 	"pollbridge/config"
 	"pollbridge/proxy"
+	"pollbridge/tracing"
 )
 
 func newServeCommand() *cobra.Command {
@@ -65,7 +66,16 @@ type server struct {
 // serve runs until ctx ends or a signal comes, and then drains. Once it
 // listens it calls ready, if given, with the public address.
 func serve(ctx context.Context, cfg *config.Config, log *logs, ready func(net.Addr)) error {
-	p, err := proxy.New(cfg, proxy.Options{Log: log.Logger, Access: log.access})
+	o := proxy.Options{Log: log.Logger, Access: log.access}
+	if cfg.Tracing != nil {
+		t, err := newTracer(ctx, cfg.Tracing, log.Logger)
+		if err != nil {
+			return err
+		}
+		defer t.Close()
+		o.Tracer = t
+	}
+	p, err := proxy.New(cfg, o)
 	if err != nil {
 		return err
 	}
@@ -113,6 +123,12 @@ func serve(ctx context.Context, cfg *config.Config, log *logs, ready func(net.Ad
 			return s.drain(signals)
 		}
 	}
+}
+
+func newTracer(ctx context.Context, c *config.Tracing, log *slog.Logger) (*tracing.Tracer, error) {
+	return tracing.New(ctx, tracing.Options{
+		Endpoint: c.Endpoint.String(), Headers: c.Headers, Sample: c.Sample, Version: version(), Log: log,
+	})
 }
 
 // newHTTPServer bounds what a client can hold by saying nothing, or too much.

@@ -47,6 +47,7 @@ type Config struct {
 	Drain            time.Duration
 	MaxConnectionAge time.Duration // 0: unlimited
 	Log              Log
+	Tracing          *Tracing   // nil: none
 	Endpoints        []Endpoint // in the file's order, at least one; no two paths conflict in a net/http ServeMux
 	Limits           Limits
 }
@@ -59,6 +60,13 @@ type Log struct {
 	Level  slog.Level
 	Format string // "text" or "json"
 	Access bool   // one line per request
+}
+
+// Tracing says where spans are sent, as OTLP over HTTP.
+type Tracing struct {
+	Endpoint *url.URL // http or https; /v1/traces is appended to its path, which does not end in "/"
+	Sample   float64  // the part of traces begun here that is recorded, from 0 to 1
+	Headers  map[string]string
 }
 
 // Endpoint is one rule: which requests it names, how they are polled and what is pushed.

@@ -110,9 +110,9 @@ func TestValues(t *testing.T) {
 		t.Fatal(err)
 	}
 	second, third := defaultEndpoint(), defaultEndpoint()
-	second.Path, second.Line = "/api/stations/{region}/{$}", 33
+	second.Path, second.Line = "/api/stations/{region}/{$}", 34
 	second.Interval, second.Vary, second.DropQuery, second.MaxBody = 5*time.Second, nil, nil, 1500
-	third.Path, third.Line, third.Interval = "/files/", 38, time.Minute
+	third.Path, third.Line, third.Interval = "/files/", 39, time.Minute
 	want := &Config{
 		Listen:   "[::1]:8443",
 		Upstream: &url.URL{Scheme: "https", Host: "api.example.com:8443", Path: "/base/v1"},
@@ -121,7 +121,8 @@ func TestValues(t *testing.T) {
 		TrustedProxies: []netip.Prefix{
 			netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8"), netip.MustParsePrefix("192.0.2.7/32"),
 		},
-		Log: Log{Level: slog.LevelDebug, Format: "json"},
+		Log:     Log{Level: slog.LevelDebug, Format: "json"},
+		Tracing: &Tracing{Endpoint: &url.URL{Scheme: "https", Host: "collector.example.com", Path: "/otlp"}, Sample: 1, Headers: map[string]string{"Authorization": "Bearer s3cret"}},
 		Endpoints: []Endpoint{{
 			Path:        "/api/stations/{region}",
 			Interval:    500 * time.Millisecond,
@@ -139,7 +140,7 @@ func TestValues(t *testing.T) {
 			Format:    "merge-patch",
 			MaxBody:   64 << 10,
 			RefreshOn: []string{"POST /api/orders", "DELETE /api/orders/{id}"},
-			Line:      14,
+			Line:      15,
 		}, second, third},
 		Limits: Limits{10, 2, 3, 4, 4, 5, 2.5},
 	}

@@ -24,6 +24,9 @@ func (c *Config) Describe(w io.Writer) {
 	row("compression", "%t", c.Compression)
 	row("drain", "%s%s", c.Drain, when(c.MaxConnectionAge > 0, fmt.Sprintf(", and every socket after %s", c.MaxConnectionAge)))
 	row("log", "%s as %s%s", strings.ToLower(c.Log.Level.String()), c.Log.Format, when(c.Log.Access, ", every request"))
+	if t := c.Tracing; t != nil {
+		row("tracing", "%g %% of the traces that begin here, to %s%s", 100*t.Sample, t.Endpoint, when(len(t.Headers) > 0, " (headers not shown)"))
+	}
 	row("limits", "%s", c.Limits.describe())
 	for _, e := range c.Endpoints {
 		fmt.Fprintf(w, "\n%s\n", e.Path)

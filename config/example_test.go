@@ -136,6 +136,8 @@ func allKeys() []string {
 			}
 		case optional[TLS]:
 			walk(prefix, s.fields(new(TLS)))
+		case optional[Tracing]:
+			walk(prefix, s.fields(new(Tracing)))
 		case list[Endpoint]:
 			walk(prefix, s.item(new(Endpoint)))
 		}

@@ -34,6 +34,7 @@ func (c *Config) fields() object {
 		{name: "drain", value: scalar[time.Duration]{&c.Drain, duration(0)}},
 		{name: "max_connection_age", value: scalar[time.Duration]{&c.MaxConnectionAge, duration(0)}},
 		{name: "log", value: c.Log.fields()},
+		{name: "tracing", value: optional[Tracing]{&c.Tracing, (*Tracing).fields}},
 		{name: "endpoints", value: endpoints(&c.Endpoints), required: true},
 		{name: "limits", value: c.Limits.fields()},
 	}
@@ -51,6 +52,15 @@ func (l *Log) fields() object {
 		{name: "level", value: scalar[slog.Level]{&l.Level, level}},
 		{name: "format", value: scalar[string]{&l.Format, oneOf("text", "json")}},
 		{name: "access", value: scalar[bool]{&l.Access, boolean}},
+	}
+}
+
+func (t *Tracing) fields() object {
+	t.Sample = 0.01
+	return object{
+		{name: "endpoint", value: upstreamURL(&t.Endpoint), required: true},
+		{name: "sample", value: scalar[float64]{&t.Sample, share}},
+		{name: "headers", value: headers(&t.Headers)},
 	}
 }
 

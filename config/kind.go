@@ -91,6 +91,15 @@ var fraction = kind[float64]{"a number from 0 to less than 1", number("number", 
 	return v, nil
 }}
 
+// share is a part of all, none and all of it included.
+var share = kind[float64]{"a number from 0 to 1", number("number", "minimum", 0, "maximum", 1), func(text string) (float64, error) {
+	v, err := strconv.ParseFloat(text, 64)
+	if err != nil || !(v >= 0 && v <= 1) {
+		return 0, errKind
+	}
+	return v, nil
+}}
+
 var (
 	sizeText  = regexp.MustCompile(`^([0-9]{1,12})(|KiB|MiB|GiB)$`)
 	sizeUnits = map[string]int64{"": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}

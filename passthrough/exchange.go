@@ -35,6 +35,9 @@ func (x *exchange) rewrite(r *httputil.ProxyRequest) {
 		out.Header.Del("Connection")
 		out.Header.Del("Upgrade")
 	}
+	if x.h.OnRequest != nil {
+		x.h.OnRequest(x.ResponseWriter, out.Header)
+	}
 	switch {
 	case out.Body != nil:
 		if out.ContentLength < 0 {

@@ -66,6 +66,10 @@ type Options struct {
 	// Another one must not decompress answers (http.Transport.DisableCompression).
 	Transport http.RoundTripper
 
+	// OnRequest is called with the header as it is about to be sent on, and may change it. The ResponseWriter
+	// is the one that the handler was called with.
+	OnRequest func(w http.ResponseWriter, out http.Header)
+
 	// OnResponse is called once when the upstream's final status is known (101 is one; 103 is not) and nothing
 	// of that answer has been sent on. It is not called for what the handler answers itself. Its body aside,
 	// which is the upstream's by now, in is the client's request as it arrived.

@@ -86,13 +86,14 @@ type answer struct {
 
 // fetch makes one exchange within the rule's time limit. The body it returns
 // is read into buf and valid until buf is next used.
-func (f *fetcher) fetch(ctx context.Context, req Request, identity http.Header, v validators, buf *bytes.Buffer) (*answer, *Error) {
+func (f *fetcher) fetch(ctx context.Context, req Request, identity http.Header, v validators, buf *bytes.Buffer, span Span) (*answer, *Error) {
 	ctx, cancel := context.WithTimeout(ctx, req.Rule.timeout())
 	defer cancel()
 	out, err := f.request(ctx, req, identity, v)
 	if err != nil {
 		return nil, &Error{Code: CodeUnreachable, Message: "the request cannot be made", Cause: err}
 	}
+	span.Inject(out.Header)
 	a := &answer{}
 	client := f.client
 	if req.Rule.Probe {

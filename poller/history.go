@@ -125,6 +125,7 @@ func (h *history) count(f func(c *Counts)) {
 // Sent takes note that n watchers were sent s: as a patch or whole, in so many
 // bytes together.
 func (s *Snapshot) Sent(patch bool, n, bytes int) {
+	s.push.sent(n)
 	if s.history == nil {
 		return
 	}

@@ -80,6 +80,9 @@ type Options struct {
 	// watches, so that those who come back resume. Zero means 64 MiB.
 	Idle int
 
+	// Tracer makes a span of each poll. Nil makes none.
+	Tracer Tracer
+
 	// Log takes changes of state: a resource fails, recovers, is refused.
 	// Nil discards them.
 	Log *slog.Logger
@@ -273,7 +276,11 @@ func (p *Poller) retireLocked(r *resource) bool {
 		delete(p.causedBy, r.client)
 	}
 	r.history.settle(r.takeWatchedLocked())
-	switch s := r.newest.Load(); {
+	s := r.newest.Load()
+	if s != nil {
+		s.push.end()
+	}
+	switch {
 	case s == nil:
 	case s.Over:
 		p.refused.Add(r.key, time.Now().Add(r.refusal(s.Err)))

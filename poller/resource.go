@@ -36,6 +36,7 @@ type resource struct {
 	doubted    bool       // the latest answer was not believed
 	polls      int
 	this       Poll // the one under way, or the latest
+	span       Span // of the same
 
 	// mu guards the fields below. It is taken after Poller.mu, and Wake is
 	// called with it held.
@@ -281,9 +282,11 @@ var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 func (r *resource) poll(ctx context.Context) {
 	started := time.Now()
 	r.this = Poll{At: started}
+	r.span = r.p.pollSpan(r.req.Rule)
 	buf := buffers.Get().(*bytes.Buffer)
 	buf.Reset()
 	changed, retryAfter, err := r.attempt(ctx, buf)
+	r.endSpan(err)
 	if ctx.Err() != nil {
 		return
 	}
@@ -307,7 +310,7 @@ func (r *resource) attempt(ctx context.Context, buf *bytes.Buffer) (changed bool
 	if r.polls++; r.base == nil || r.polls%unconditional == 0 {
 		v = validators{}
 	}
-	a, err := r.p.fetch.fetch(ctx, r.req, r.identity, v, buf)
+	a, err := r.p.fetch.fetch(ctx, r.req, r.identity, v, buf, r.span)
 	now := time.Now()
 	r.this.Took = now.Sub(r.this.At)
 	if a != nil {
@@ -372,6 +375,9 @@ func (r *resource) publish(s *Snapshot) {
 	s.history = &r.history
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if last := r.newest.Load(); last != nil {
+		last.push.end()
+	}
 	r.newest.Store(s)
 	for _, w := range r.watches {
 		w.watcher.Wake()

@@ -44,6 +44,7 @@ type Snapshot struct {
 
 	trail   []step // how clients get here from earlier versions, oldest first
 	seen    *lastSeen
+	push    *push    // the span of telling it; nil: none is recorded
 	history *history // of the resource that shows it; nil: of none
 
 	// mu guards memo.

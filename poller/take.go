@@ -55,6 +55,7 @@ func (r *resource) take(a *answer) (changed bool, err *Error) {
 		return false, nil
 	}
 	r.noteChange(next)
+	next.push = r.beginPush()
 	r.base = next
 	r.publish(next)
 	return true, nil
@@ -108,6 +109,7 @@ func (r *resource) admit() {
 // read makes the next snapshot of an answer whose bytes are new; nil where it
 // says the same.
 func (r *resource) read(a *answer) (*Snapshot, *Error) {
+	seen := time.Now()
 	body := bytes.Clone(decodeUTF8(a.body)) // a.body is used again by the next poll
 	contentType := a.header.Get("Content-Type")
 	lines, err := r.isLines(body, contentType)
@@ -126,7 +128,7 @@ func (r *resource) read(a *answer) (*Snapshot, *Error) {
 		Version: versionOf(body), URL: r.req.URL, Body: body, Doc: doc, Lines: lines,
 		Merge:    r.req.Rule.Format == MergePatch && !lines,
 		Repaired: len(body) != len(a.body) || !bytes.Equal(body, a.body),
-		At:       time.Now(), seen: &lastSeen{private: r.private},
+		At:       seen, seen: &lastSeen{private: r.private},
 	}
 	next.seen.set(next.At, a.header)
 	if r.base != nil && r.base.Lines == lines {
@@ -138,6 +140,8 @@ func (r *resource) read(a *answer) (*Snapshot, *Error) {
 // compare diffs text with the last good document. It returns no document where
 // they say the same.
 func (r *resource) compare(differ *diff.Differ, text []byte, lines bool, contentType string) (doc *diff.Document, patch []byte, e *Error) {
+	span := r.span.Begin("diff")
+	defer span.End(nil)
 	var err error
 	if r.base == nil || r.base.Lines != lines {
 		doc, err = differ.Parse(text)

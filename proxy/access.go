@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"pollbridge/poller"
 )
 
 // transports are the ways as the access log and the metrics call them: words
@@ -26,10 +28,10 @@ type answer struct {
 	http.ResponseWriter
 	started  time.Time
 	way      Way
-	rule     *endpoint // that matches the request; nil: none
-	cache    string    // as in Cache-Status (RFC 9211): hit, or why the upstream was asked
-	trace    string    // the id of the trace that the request is a part of
-	status   int       // the final one; 0 until it is known
+	rule     *endpoint   // that matches the request; nil: none
+	cache    string      // as in Cache-Status (RFC 9211): hit, or why the upstream was asked
+	span     poller.Span // nil: requests are not traced
+	status   int         // the final one; 0 until it is known
 	bytes    atomic.Int64
 	upgraded bool // a socket has the connection, and says itself what becomes of it
 }
@@ -121,6 +123,9 @@ func (a *answer) outcome(r *http.Request) int {
 
 // ended takes note of an answer when it has been given, or broken off.
 func (p *Proxy) ended(a *answer, r *http.Request) {
+	if a.span != nil {
+		a.endSpan(r)
+	}
 	if p.access == nil || a.upgraded {
 		return
 	}
@@ -146,16 +151,13 @@ func (p *Proxy) accessLine(a *answer, r *http.Request) func(status int, sent int
 		path += "?…"
 	}
 	method := strings.Clone(r.Method[:min(len(r.Method), maxMethod)])
-	started, transport, cache, trace := a.started, transports[a.way], a.cache, a.trace
+	started, transport, cache, trace := a.started, transports[a.way], a.cache, a.traceID(r)
 	client, rule := "", ""
 	if addr := p.remote(r); addr.IsValid() {
 		client = addr.String()
 	}
 	if a.rule != nil {
 		rule = a.rule.config.Path
-	}
-	if trace == "" {
-		trace = traceID(r.Header)
 	}
 	return func(status int, sent int64) {
 		p.access.LogAttrs(context.Background(), slog.LevelInfo, "request",
@@ -164,18 +166,4 @@ func (p *Proxy) accessLine(a *answer, r *http.Request) func(status int, sent int
 			slog.String("client", client), slog.String("rule", rule), slog.String("transport", transport),
 			slog.String("cache", cache), slog.String("trace_id", trace))
 	}
-}
-
-// traceID returns the trace-id of a request's traceparent (W3C Trace Context,
-// section 3.2); "" where it has none that is valid.
-func traceID(h http.Header) string {
-	v := h["Traceparent"]
-	if len(v) != 1 || len(v[0]) < 55 || v[0][2] != '-' || v[0][35] != '-' {
-		return ""
-	}
-	id := v[0][3:35]
-	if strings.Trim(id, "0123456789abcdef") != "" || strings.Trim(id, "0") == "" {
-		return ""
-	}
-	return strings.Clone(id)
 }

@@ -30,6 +30,7 @@ type Proxy struct {
 	cfg     *config.Config
 	log     *slog.Logger
 	access  *slog.Logger // nil: no line for each request
+	tracer  Tracer       // nil: nothing is traced
 	routes  atomic.Pointer[routes]
 	poller  *poller.Poller
 	pass    http.Handler
@@ -47,6 +48,7 @@ type Proxy struct {
 type Options struct {
 	Log       *slog.Logger      // nil: nothing is logged
 	Access    *slog.Logger      // takes a line for each request and each socket; nil: none is written
+	Tracer    Tracer            // makes spans of polls and requests; nil: there are none
 	Transport http.RoundTripper // to the upstream; nil: one with sane limits
 }
 
@@ -59,16 +61,17 @@ func New(cfg *config.Config, o Options) (*Proxy, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Proxy{cfg: cfg, log: o.Log, access: o.Access, leaving: make(chan struct{})}
+	p := &Proxy{cfg: cfg, log: o.Log, access: o.Access, tracer: o.Tracer, leaving: make(chan struct{})}
 	p.routes.Store(rt)
 	p.clients.total, p.clients.each = cfg.Limits.Connections, cfg.Limits.ConnectionsPerClient
 	p.poller = poller.New(poller.Options{
 		Upstream: cfg.Upstream, Transport: o.Transport, Log: o.Log,
 		Resources: cfg.Limits.Resources, ResourcesPerClient: cfg.Limits.ResourcesPerClient, Concurrency: cfg.Limits.UpstreamConcurrency, Rate: cfg.Limits.UpstreamRate,
+		Tracer: o.Tracer,
 	})
 	p.pass = passthrough.New(passthrough.Options{
 		Upstream: cfg.Upstream, TrustedProxies: cfg.TrustedProxies, Transport: o.Transport,
-		OnResponse: p.wrote, OnError: p.passFailed,
+		OnResponse: p.wrote, OnError: p.passFailed, OnRequest: injectSpan,
 	})
 	return p, nil
 }
@@ -80,6 +83,9 @@ func (p *Proxy) passFailed(r *http.Request, err error) {
 // ServeHTTP implements http.Handler.
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a := &answer{ResponseWriter: w, started: time.Now()}
+	if p.tracer != nil {
+		a.span = p.tracer.Request(r)
+	}
 	defer p.ended(a, r)
 	p.serve(a, r)
 }
