@@ -6,8 +6,8 @@ import { execFileSync } from 'node:child_process'
 
 process.chdir(import.meta.dirname)
 
-// What is a module of its own wherever it is loaded: the core, and what it loads when it needs it.
-const modules = /^\.\/(index|fallback|shared)\.js$/
+// What is a module of its own wherever it is loaded: the core, what it loads when it needs it, and what adapters share.
+const modules = /^\.\/(index|fallback|shared|fetch|rxjs)\.js$/
 const separate = { name: 'separate', setup: (b) => b.onResolve({ filter: modules }, (args) => (args.kind === 'entry-point' ? null : { path: args.path, external: true })) }
 const common = { bundle: true, target: 'es2020', logLevel: 'warning', legalComments: 'none', plugins: [separate] }
 

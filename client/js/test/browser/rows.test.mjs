@@ -1,0 +1,62 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { build } from '../../examples/build.mjs'
+import { options, rules, startSite, until } from './harness.mjs'
+
+// How many of a thousand rows React renders when one of them has changed. What
+// polls with setState renders them all after every poll, changed or not.
+const wanted = {
+  'setState, polled': 1000,
+  'SWR, polled': 1000,
+  'TanStack Query, polled': 1,
+  'RTK Query, polled': 1,
+  'setState, watched': 1,
+  'useWatch, watched': 1,
+  'SWR, watched': 1,
+  'TanStack Query, watched': 1,
+  'RTK Query, watched': 1,
+}
+const watched = Object.entries(wanted).filter(([way]) => way.endsWith('watched'))
+
+test('React renders the one row that changed, also after a whole document', options, async (t) => {
+  const site = await startSite(t, { yaml: rules('/api/rows') })
+  const program = (await build(['test/browser/pages/rows.tsx']))['rows.js']
+  const rows = Array.from({ length: 1000 }, (_, id) => ({ id, n: 0, note: 'the quick brown fox jumps over the lazy dog' }))
+  site.backend.set('/api/rows', () => rows)
+  site.backend.set('/rows', `<!doctype html><meta charset=utf-8><link rel=icon href=data:,><body><script type=module>${program.replaceAll('</script', '<\\/script')}</script>`)
+  const tab = await site.open('/empty')
+  const snapshots = []
+  tab.on('websocket', (socket) => socket.on('framereceived', ({ payload }) => JSON.parse(payload).type === 'snapshot' && snapshots.push(payload.length)))
+  await tab.goto(site.origin + '/rows')
+
+  const shown = (sum, ways = Object.keys(wanted)) =>
+    until(async () => {
+      const now = await tab.evaluate(() => shown)
+      return ways.every((way) => now[way] === sum)
+    }, `all to show ${sum}`)
+  await shown(0)
+
+  // One row changes, and comes as a patch to those who watch.
+  await tab.evaluate(() => void (renders = {}))
+  assert.equal(snapshots.length, 1)
+  rows[500].n++
+  await shown(1)
+  const patched = await tab.evaluate(() => renders)
+  assert.equal(snapshots.length, 1)
+  assert.equal(patched['setState, polled'] % 1000, 0)
+  assert.deepEqual({ ...patched, 'setState, polled': 1000 * Math.sign(patched['setState, polled']) }, wanted)
+
+  // One row changes while pollbridge is away. Another in its place knows
+  // nothing of what the page has, and sends the whole document.
+  await site.proxy.stop()
+  rows[300].n++
+  await tab.evaluate(() => void (renders = {}))
+  await site.serve()
+  await shown(2, watched.map(([way]) => way))
+  const whole = await tab.evaluate(() => renders)
+  assert.equal(snapshots.length, 2)
+  for (const [way, count] of watched) assert.equal(whole[way], count, way)
+
+  t.diagnostic('rows rendered of 1000, when one has changed:')
+  for (const way in wanted) t.diagnostic(`${way.padEnd(24)}${String(patched[way]).padStart(5)}${way.endsWith('watched') ? `, after a reconnect ${whole[way]}` : ''}`)
+})
