@@ -18,11 +18,12 @@ type Decision struct {
 	Also []*config.Endpoint // match it too, and are less specific
 	URL  string             // as the resource is known
 
-	// Polls are the requests that are made upstream for it: the one that is
-	// polled and, where the rule has authorize, the one by which a client is let
-	// in. Both have their credentials.
-	Poll, Ask *http.Request
-	Private   bool // polled for who sends these credentials, and for nobody else
+	// Poll is the request that is polled for it and, where the rule has
+	// authorize, Ask is the one by which a client is let in. Both have their
+	// credentials. PollRule and AskRule are how they are made.
+	Poll, Ask         *http.Request
+	PollRule, AskRule *poller.Rule
+	Private           bool // polled for who sends these credentials, and for nobody else
 
 	// Refreshes are the rules that are polled at once when the request, a write,
 	// has passed through with success.
@@ -56,12 +57,16 @@ func (p *Proxy) Decide(r *http.Request) Decision {
 	if d.Why != nil {
 		d.Way = WayPass
 	}
+	d.PollRule, d.AskRule = e.rule, e.probe
 	d.Poll, d.Private, _ = p.poller.Preview(poller.Request{Rule: e.rule, URL: d.URL, Header: r.Header})
 	if e.probe != nil {
 		d.Ask, _, _ = p.poller.Preview(poller.Request{Rule: e.probe, URL: d.URL, Header: r.Header})
 	}
 	return d
 }
+
+// Try returns a trial of polls such as the proxy makes.
+func (p *Proxy) Try(req poller.Request) *poller.Trial { return p.poller.Try(req) }
 
 // alsoMatch returns the rules over which that of e has won.
 func (p *Proxy) alsoMatch(r *http.Request, e *endpoint) (also []*config.Endpoint) {
