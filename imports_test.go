@@ -17,7 +17,7 @@ import (
 // it. Tests may import more.
 var allowed = map[string][]string{
 	".": {
-		"./admin", "./client", "./config", "./demo", "./probe", "./proxy", "./tracing",
+		"./admin", "./client", "./config", "./demo", "./metrics", "./probe", "./proxy", "./tracing",
 		"github.com/spf13/cobra", "github.com/spf13/pflag",
 	},
 	"./proxy": {
@@ -35,6 +35,11 @@ var allowed = map[string][]string{
 	"./config":      {"gopkg.in/yaml.v3"}, // and nobody else knows YAML
 	"./demo":        {},
 	"./passthrough": {"golang.org/x/net/http/httpguts"},
+	"./metrics": { // and nobody else knows Prometheus
+		"./poller", "./proxy", // whose status it shows
+		"github.com/prometheus/client_golang/prometheus", "github.com/prometheus/client_golang/prometheus/collectors",
+		"github.com/prometheus/client_golang/prometheus/promhttp",
+	},
 	"./tracing": { // and nobody else knows OpenTelemetry
 		"./poller", // whose interfaces it implements
 		"go.opentelemetry.io/otel/attribute", "go.opentelemetry.io/otel/codes", "go.opentelemetry.io/otel/exporters/otlp/otlptrace",
@@ -90,6 +95,8 @@ func TestModules(t *testing.T) {
 			"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/coder/websocket", "gopkg.in/yaml.v3",
 			"github.com/hashicorp/golang-lru/v2", "golang.org/x/net", "golang.org/x/time", "golang.org/x/text",
 			"google.golang.org/protobuf", "golang.org/x/sys",
+			"github.com/prometheus/client_golang", "github.com/prometheus/client_model", "github.com/prometheus/common", "github.com/prometheus/procfs",
+			"github.com/beorn7/perks", "github.com/munnerz/goautoneg",
 			"go.opentelemetry.io/otel", "go.opentelemetry.io/otel/sdk", "go.opentelemetry.io/otel/trace", "go.opentelemetry.io/otel/metric",
 			"go.opentelemetry.io/otel/log", "go.opentelemetry.io/otel/exporters/otlp/otlptrace", "go.opentelemetry.io/proto/otlp",
 			"go.opentelemetry.io/auto/sdk", "github.com/go-logr/logr", "github.com/go-logr/stdr",

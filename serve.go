@@ -19,6 +19,7 @@ import (
 
 	"pollbridge/admin"
 	"pollbridge/config"
+	"pollbridge/metrics"
 	"pollbridge/proxy"
 	"pollbridge/tracing"
 )
@@ -83,7 +84,13 @@ func serve(ctx context.Context, cfg *config.Config, log *logs, ready func(net.Ad
 	s := &server{cfg: cfg, log: log, proxy: p}
 	errorLog := newServerLog(log.Logger)
 	s.public = newHTTPServer(p, errorLog)
-	s.admin = newHTTPServer(admin.New(admin.Options{Listen: cfg.Admin, Hosts: cfg.AdminHosts, Ready: s.ready, Refresh: p.Refresh}), errorLog)
+	loaded := metrics.Reload{OK: true, At: time.Now()}
+	s.admin = newHTTPServer(admin.New(admin.Options{
+		Listen: cfg.Admin, Hosts: cfg.AdminHosts, Ready: s.ready, Refresh: p.Refresh,
+		Metrics: metrics.New(metrics.Options{
+			Version: version(), Status: p.Status, LogLost: log.queue.Lost, Reloaded: func() metrics.Reload { return loaded },
+		}),
+	}), errorLog)
 
 	listener, err := listen("listen", cfg.Listen)
 	if err != nil {

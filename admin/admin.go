@@ -20,12 +20,16 @@ type Options struct {
 	// where there are none, and returns how many resources that are. Nil:
 	// there is no such endpoint.
 	Refresh func(urls ...string) int
+
+	// Metrics answers for /metrics. Nil: there is no such endpoint.
+	Metrics http.Handler
 }
 
 // New returns the handler of the admin listener:
 //
 //	GET /livez   200 as long as the process answers
 //	GET /readyz  200 while new clients are welcome, else 503 and why not
+//	GET /metrics what is counted, for Prometheus
 //	POST /refresh?url=/api/x
 //	             polls at once what is watched there; url may be repeated, and
 //	             without one everything is polled. Answers {"refreshed": n}
@@ -46,6 +50,9 @@ func New(o Options) http.Handler {
 			w.Header().Set("Content-Type", "application/json")
 			fmt.Fprintf(w, "{\"refreshed\": %d}\n", o.Refresh(r.URL.Query()["url"]...))
 		})
+	}
+	if o.Metrics != nil {
+		mux.Handle("GET /metrics", o.Metrics)
 	}
 	return guard(append([]string{bareHost(o.Listen)}, o.Hosts...), mux)
 }

@@ -2,6 +2,7 @@ package poller
 
 import (
 	"encoding/json"
+	"maps"
 	"sync"
 	"time"
 )
@@ -86,7 +87,7 @@ func (c *Counts) poll(p *Poll, w watched) {
 	default:
 		c.Errors++
 	}
-	c.PollTimes.observe(p.Took)
+	c.PollTimes.Observe(p.Took, 1)
 	c.PolledBytes += uint64(p.Bytes)
 	c.watched(w, p.Bytes)
 }
@@ -104,13 +105,14 @@ type Times struct {
 	Sum     time.Duration
 }
 
-func (t *Times) observe(d time.Duration) {
+// Observe counts n durations of d.
+func (t *Times) Observe(d time.Duration, n uint64) {
 	i := 0
 	for i < len(Within) && d > Within[i] {
 		i++
 	}
-	t.Classes[i]++
-	t.Sum += d
+	t.Classes[i] += n
+	t.Sum += d * time.Duration(n)
 }
 
 func (t *Times) add(o *Times) {
@@ -155,8 +157,38 @@ type tally struct {
 	counts Counts // guarded by mu
 }
 
-func (t *tally) read() Counts {
+// A ruleTally is what is counted of a rule, and not of each of its resources
+// too. Its mu guards all of it.
+type ruleTally struct {
+	tally
+	told   Times             // from when a change was seen to when it was sent
+	failed map[string]uint64 // polls, by the code of their error
+}
+
+func (t *ruleTally) read() RuleStatus {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.counts
+	return RuleStatus{Counts: t.counts, Told: t.told, Failed: maps.Clone(t.failed)}
+}
+
+// Told takes note that n watchers who held the document before have been sent s
+// just now.
+func (s *Snapshot) Told(n int) {
+	if s.history == nil {
+		return
+	}
+	d := time.Since(s.At)
+	t := s.history.rule
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.told.Observe(d, uint64(n))
+}
+
+func (t *ruleTally) fail(err *Error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.failed == nil {
+		t.failed = make(map[string]uint64)
+	}
+	t.failed[err.Code]++
 }

@@ -71,8 +71,8 @@ const (
 
 // A history is what a resource remembers of itself, for whoever looks.
 type history struct {
-	rule  *tally // of its rule
-	tally        // its own, whose mu also guards the fields below
+	rule  *ruleTally // of its rule
+	tally            // its own, whose mu also guards the fields below
 
 	polls   ring[Poll]
 	changes ring[Change]
@@ -115,7 +115,7 @@ func (h *history) change(c Change) {
 
 // count has f count what was sent, for the rule and the resource.
 func (h *history) count(f func(c *Counts)) {
-	for _, t := range []*tally{h.rule, &h.tally} {
+	for _, t := range []*tally{&h.rule.tally, &h.tally} {
 		t.mu.Lock()
 		f(&t.counts)
 		t.mu.Unlock()

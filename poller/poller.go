@@ -104,8 +104,9 @@ type Poller struct {
 	causedBy  map[netip.Addr]int // how many of watched each Request.Client is the cause of
 	idle      *lru.Cache[key, *Snapshot]
 	idleBytes int
+	evicted   uint64                     // idle resources that had to make room
 	refused   *lru.Cache[key, time.Time] // until when Refused says so
-	tallies   map[string]*tally          // of the rules, by name
+	tallies   map[string]*ruleTally      // of the rules, by name
 	closed    bool
 
 	// unwatched is how many of watched nobody watches: where there is none, there
@@ -135,7 +136,7 @@ func New(o Options) *Poller {
 		fetch:   newFetcher(o.Upstream, o.Transport),
 		slots:   make(chan struct{}, o.Concurrency),
 		watched: make(map[key]*resource), causedBy: make(map[netip.Addr]int),
-		tallies: make(map[string]*tally),
+		tallies: make(map[string]*ruleTally),
 	}
 	if o.Rate > 0 {
 		p.rate = rate.NewLimiter(rate.Limit(o.Rate), max(1, int(o.Rate)))
@@ -151,10 +152,13 @@ const maxIdle = 100_000
 
 // remember keeps the snapshot of a resource that nobody watches. p.mu is held.
 func (p *Poller) remember(k key, s *Snapshot) {
-	p.idle.Add(k, s)
+	if p.idle.Add(k, s) {
+		p.evicted++
+	}
 	p.idleBytes += s.size()
 	for p.idleBytes > p.o.Idle {
 		p.idle.RemoveOldest()
+		p.evicted++
 	}
 }
 

@@ -442,6 +442,7 @@ func backoff(rule *Rule, n int) time.Duration {
 func (r *resource) note(err *Error) {
 	if err != nil {
 		r.this.Result, r.this.Why = Failed, err.brief()
+		r.history.rule.fail(err)
 	}
 	r.mu.Lock()
 	w := r.takeWatchedLocked()

@@ -22,6 +22,10 @@ type RuleStatus struct {
 	Failing   int    // of these, the ones whose latest poll failed
 	Watchers  int    // sockets, streams and requests that wait
 	Counts
+
+	Stalest time.Duration     // how long ago the upstream was last read for the one that fails longest
+	Told    Times             // from when a change was seen to when it was sent to one who held the document before
+	Failed  map[string]uint64 // polls that failed, by the code of their error
 }
 
 // A State is what can be told of a resource in a word.
@@ -76,10 +80,10 @@ type PatchedChange struct {
 }
 
 // tallyLocked returns what a rule's counts are kept in. p.mu is held.
-func (p *Poller) tallyLocked(rule *Rule) *tally {
+func (p *Poller) tallyLocked(rule *Rule) *ruleTally {
 	t := p.tallies[rule.Name]
 	if t == nil {
-		t = new(tally)
+		t = new(ruleTally)
 		p.tallies[rule.Name] = t
 	}
 	return t
@@ -90,14 +94,20 @@ func (p *Poller) Rules() map[string]RuleStatus {
 	rules := make(map[string]RuleStatus)
 	p.mu.Lock()
 	for name, t := range p.tallies {
-		rules[name] = RuleStatus{Rule: name, Counts: t.read()}
+		s := t.read()
+		s.Rule = name
+		rules[name] = s
 	}
 	p.mu.Unlock()
+	now := time.Now()
 	for _, r := range p.resources() {
 		s := rules[r.req.Rule.Name]
 		s.Resources++
 		if newest := r.newest.Load(); newest != nil && newest.Err != nil {
 			s.Failing++
+			if at := newest.Confirmed(); !at.IsZero() {
+				s.Stalest = max(s.Stalest, now.Sub(at))
+			}
 		}
 		if r.req.Rule.Purpose == "" {
 			s.Watchers += r.watchers()
@@ -105,6 +115,32 @@ func (p *Poller) Rules() map[string]RuleStatus {
 		rules[r.req.Rule.Name] = s
 	}
 	return rules
+}
+
+// Usage is what a Poller holds and does at a moment.
+type Usage struct {
+	Resources     int // that are polled
+	DocumentBytes int // of memory that these hold: documents, and the patches that lead to them
+	Polling       int // polls under way
+
+	Idle      int    // resources that nobody watches and that are remembered
+	IdleBytes int    // of memory that these hold
+	Evicted   uint64 // idle resources that had to make room so far
+}
+
+// Usage returns what the Poller holds and does now.
+func (p *Poller) Usage() Usage {
+	all := p.resources()
+	u := Usage{Resources: len(all), Polling: len(p.slots)}
+	for _, r := range all {
+		if s := r.newest.Load(); s != nil {
+			u.DocumentBytes += s.size()
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	u.Idle, u.IdleBytes, u.Evicted = p.idle.Len(), p.idleBytes, p.evicted
+	return u
 }
 
 // resources are those that are polled at present.

@@ -123,6 +123,7 @@ func (a *answer) outcome(r *http.Request) int {
 
 // ended takes note of an answer when it has been given, or broken off.
 func (p *Proxy) ended(a *answer, r *http.Request) {
+	p.counts.ended(a.way, a.outcome(r), time.Since(a.started))
 	if a.span != nil {
 		a.endSpan(r)
 	}

@@ -19,13 +19,13 @@ type source interface {
 
 // watch begins to watch what a client asks for. The rule of req is the
 // endpoint's.
-func (p *Proxy) watch(e *endpoint, req poller.Request, w poller.Watcher) (source, error) {
+func (p *Proxy) watch(e *endpoint, req poller.Request, w poller.Watcher) (s source, err error) {
+	defer func() { p.rejectWatch(err) }()
 	if e.probe == nil {
 		return p.poller.Watch(req.With(e.rule), w)
 	}
 	g := &gate{p: p, e: e, req: req, watcher: w}
 	g.ctx, g.cancel = context.WithCancel(context.Background())
-	var err error
 	if g.shared, err = p.poller.Watch(req.With(e.rule), w); err != nil {
 		g.cancel()
 		return nil, err

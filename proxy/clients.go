@@ -26,10 +26,10 @@ func (c *clients) add(a netip.Addr) *limitError {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.count >= c.total {
-		return &limitError{"connections", c.total, http.StatusServiceUnavailable, 5}
+		return &limitError{rejectConnections, c.total, http.StatusServiceUnavailable, 5}
 	}
 	if c.by[a] >= c.each {
-		return &limitError{"connections_per_client", c.each, http.StatusTooManyRequests, 5}
+		return &limitError{rejectClient, c.each, http.StatusTooManyRequests, 5}
 	}
 	if c.by == nil {
 		c.by = make(map[netip.Addr]int)

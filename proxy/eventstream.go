@@ -39,6 +39,7 @@ func wantsEvents(r *http.Request) bool {
 // the messages of the socket, each as an event of its type.
 func (p *Proxy) serveEvents(w *answer, r *http.Request, e *endpoint, url string) {
 	if err := p.checkOrigin(r); err != nil {
+		p.counts.reject(rejectOrigin)
 		http.Error(w, err.Error(), http.StatusForbidden)
 		return
 	}
@@ -48,11 +49,11 @@ func (p *Proxy) serveEvents(w *answer, r *http.Request, e *endpoint, url string)
 		return
 	}
 	client := p.client(r)
-	if limit := p.clients.add(client); limit != nil {
+	if limit := p.connect(client, WayEvents); limit != nil {
 		p.refuseEvents(w, r, codeLimit, limit)
 		return
 	}
-	defer p.clients.remove(client)
+	defer p.disconnect(client, WayEvents)
 	news := make(poller.Signal, 1)
 	watch, err := p.watch(e, poller.Request{URL: url, Header: r.Header, Client: client}, news)
 	switch {
@@ -168,6 +169,7 @@ func (s *stream) tell() (told, open bool) {
 	if snapshot == nil {
 		return false, true
 	}
+	prompt := s.view.sent && s.throttle == 0
 	messages, n := s.view.next(snapshot)
 	for _, m := range messages[:n] {
 		event := m.encoded("event", buildEvent)
@@ -175,6 +177,9 @@ func (s *stream) tell() (told, open bool) {
 			return true, false
 		}
 		m.sent(1, len(event))
+		if prompt && m.changes() {
+			snapshot.Told(1)
+		}
 	}
 	return n > 0, !snapshot.Over
 }

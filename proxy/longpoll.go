@@ -43,11 +43,11 @@ func (p *Proxy) serveLongPoll(w *answer, r *http.Request, e *endpoint, url strin
 	if p.poller.Refused(req) {
 		return false
 	}
-	if limit := p.clients.add(req.Client); limit != nil {
+	if limit := p.connect(req.Client, WayLongPoll); limit != nil {
 		refuse(w, limit)
 		return true
 	}
-	defer p.clients.remove(req.Client)
+	defer p.disconnect(req.Client, WayLongPoll)
 	news := make(poller.Signal, 1)
 	watch, err := p.watch(e, req, news)
 	if err != nil {
@@ -87,6 +87,9 @@ func (p *Proxy) serveLongPoll(w *answer, r *http.Request, e *endpoint, url strin
 	p.writeSnapshot(w, r, s, watch.Interval(), "hit")
 	if n := int(w.bytes.Load()); n > 0 { // else it was told that nothing is new
 		s.Sent(w.status == http.StatusIMUsed, 1, n)
+		if s.At.After(w.started) {
+			s.Told(1)
+		}
 	}
 	return true
 }

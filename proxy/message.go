@@ -39,10 +39,13 @@ func (m message) encoded(form string, build func(*poller.Snapshot, poller.Key) [
 
 // sent takes note that n clients were sent m, in so many bytes together.
 func (m message) sent(n, bytes int) {
-	if n > 0 && (m.kind == kindSnapshot || m.kind == kindPatch) {
+	if n > 0 && m.changes() {
 		m.snapshot.Sent(m.kind == kindPatch, n, bytes)
 	}
 }
+
+// changes reports whether m makes another document of what a client holds.
+func (m message) changes() bool { return m.kind == kindSnapshot || m.kind == kindPatch }
 
 // messageOf is the message that encoded has built under k.
 func messageOf(s *poller.Snapshot, k poller.Key) message {

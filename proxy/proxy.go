@@ -35,6 +35,7 @@ type Proxy struct {
 	poller  *poller.Poller
 	pass    http.Handler
 	clients clients
+	counts  counts
 	sockets sockets
 	writers writers
 	tidy    tidy

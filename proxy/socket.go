@@ -63,11 +63,12 @@ const (
 func (p *Proxy) serveSocket(w *answer, r *http.Request, e *endpoint, url string) {
 	w.way = WaySocket
 	if err := p.checkOrigin(r); err != nil {
+		p.counts.reject(rejectOrigin)
 		http.Error(w, err.Error(), http.StatusForbidden)
 		return
 	}
 	client := p.client(r)
-	if limit := p.clients.add(client); limit != nil {
+	if limit := p.connect(client, WaySocket); limit != nil {
 		refuse(w, limit)
 		return
 	}
@@ -77,7 +78,7 @@ func (p *Proxy) serveSocket(w *answer, r *http.Request, e *endpoint, url string)
 		Subprotocols: []string{subprotocol}, InsecureSkipVerify: true, CompressionMode: p.compression(),
 	})
 	if err != nil { // Accept has answered
-		p.clients.remove(client)
+		p.disconnect(client, WaySocket)
 		return
 	}
 	s.ws = ws
@@ -309,7 +310,7 @@ func (s *socket) close() {
 	s.ws.CloseNow()
 	s.p.tidy.left()
 	s.p.sockets.remove(s)
-	s.p.clients.remove(s.client)
+	s.p.disconnect(s.client, WaySocket)
 	if s.log != nil {
 		s.log(http.StatusSwitchingProtocols, s.wire.written())
 	}

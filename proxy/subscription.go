@@ -51,6 +51,7 @@ func (s *socket) subscribe(e *endpoint, url string, m subscribe, header http.Hea
 	}
 	old := s.find(url)
 	if limit := s.p.cfg.Limits.SubscriptionsPerConnection; old == nil && s.full(limit) {
+		s.p.counts.reject(rejectSubscriptions)
 		s.refuse(m.URL, url, codeLimit, fmt.Sprintf("this connection has %d subscriptions, which is its limit", limit))
 		return
 	}
@@ -126,9 +127,13 @@ func (s *socket) news(o *outbox, sub *subscription, ending bool) {
 	if snapshot == nil || sub.throttled() {
 		return
 	}
+	prompt := sub.view.sent && sub.throttle == 0
 	messages, n := sub.view.next(snapshot)
 	for _, m := range messages[:n] {
 		o.frames = append(o.frames, o.build(m, s.deflate))
+		if prompt && m.changes() {
+			o.prompt++
+		}
 	}
 	if n > 0 && sub.throttle > 0 {
 		sub.last = time.Now()

@@ -56,7 +56,8 @@ func (w *writers) take() *socket {
 	return s
 }
 
-// turn is how many sockets are served before others may run.
+// turn is how many sockets are served before others may run, and before the time
+// is looked at.
 const turn = 32
 
 func (w *writers) run() {
@@ -69,6 +70,7 @@ func (w *writers) run() {
 		}
 		s.write(&o)
 		if n%turn == 0 {
+			o.count()
 			runtime.Gosched()
 		}
 	}
@@ -85,6 +87,7 @@ type outbox struct {
 	deflate bool
 	frame   []byte
 	uses    int // of it, that were not counted yet
+	prompt  int // of these, the ones that tell a change as it happens, and not what there is to one who comes
 }
 
 // build returns the frame of m.
@@ -100,7 +103,10 @@ func (o *outbox) build(m message, deflate bool) []byte {
 // count has what was built taken note of.
 func (o *outbox) count() {
 	o.message.sent(o.uses, o.uses*len(o.frame))
-	o.uses = 0
+	if o.prompt > 0 {
+		o.message.snapshot.Told(o.prompt)
+	}
+	o.uses, o.prompt = 0, 0
 }
 
 // A task is a subscription whose client does not know the newest.
