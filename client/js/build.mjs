@@ -12,7 +12,7 @@ const separate = { name: 'separate', setup: (b) => b.onResolve({ filter: modules
 const common = { bundle: true, target: 'es2020', logLevel: 'warning', legalComments: 'none', plugins: [separate] }
 
 // For npm: one module for each entry point. What they import of each other and of other packages stays an import.
-const parts = ['apply', 'client', 'fallback', 'handle', 'hold', 'share', 'shared', 'subscription', 'types', 'worker']
+const parts = ['apply', 'client', 'fallback', 'handle', 'hold', 'htmx.iife', 'share', 'shared', 'subscription', 'types', 'worker']
 const entries = readdirSync('src').filter((name) => /\.tsx?$/.test(name) && !parts.includes(name.replace(/\.tsx?$/, '')))
 await build({ ...common, entryPoints: entries.map((name) => 'src/' + name), outdir: 'dist', format: 'esm', packages: 'external' })
 
@@ -20,6 +20,7 @@ await build({ ...common, entryPoints: entries.map((name) => 'src/' + name), outd
 const bundle = (entry, outfile, format, more) => existsSync(entry) && build({ ...common, entryPoints: [entry], outfile, format, minify: true, ...more })
 await bundle('src/index.ts', 'dist/pollbridge.js', 'esm')
 await bundle('src/index.ts', 'dist/pollbridge.iife.js', 'iife', { globalName: 'pollbridge', plugins: [] }) // all in one
+await bundle('src/htmx.iife.ts', 'dist/htmx.iife.js', 'iife', { plugins: [] })
 await bundle('src/fallback.ts', 'dist/fallback.js', 'esm')
 await bundle('src/shared.ts', 'dist/shared.js', 'esm')
 await bundle('src/worker.ts', 'dist/worker.js', 'iife')

@@ -3,16 +3,23 @@
 import { build as esbuild } from 'esbuild'
 import { readFile } from 'node:fs/promises'
 import { compile } from 'svelte/compiler'
+import { compileScript, parse } from 'vue/compiler-sfc'
 
-const svelte = {
-  name: 'svelte',
+/** How a component file becomes a module, by extension: source => {contents, loader}. */
+export const compilers = {
+  svelte: (source) => ({ contents: compile(source, {}).js.code, loader: 'js' }),
+  vue: (source) => ({ contents: compileScript(parse(source).descriptor, { id: 'component', inlineTemplate: true }).content, loader: 'ts' }),
+}
+
+const components = {
+  name: 'components',
   setup({ onLoad }) {
-    onLoad({ filter: /\.svelte$/ }, async ({ path }) => ({ contents: compile(await readFile(path, 'utf8'), { filename: path }).js.code }))
+    onLoad({ filter: /\.(svelte|vue)$/ }, async ({ path }) => compilers[path.split('.').pop()](await readFile(path, 'utf8')))
   },
 }
 
 /** Builds entry points, and returns the programs by name: {'react/main.js': '…'}. */
-export async function build(entryPoints, options = {}) {
+export async function build(entryPoints, { plugins = [], ...options } = {}) {
   const { outputFiles } = await esbuild({
     absWorkingDir: new URL('..', import.meta.url).pathname,
     entryPoints,
@@ -24,7 +31,7 @@ export async function build(entryPoints, options = {}) {
     logLevel: 'warning',
     define: { 'process.env.NODE_ENV': '"production"' },
     tsconfigRaw: { compilerOptions: { experimentalDecorators: true, jsx: 'react-jsx' } },
-    plugins: [svelte],
+    plugins: [components, ...plugins],
     ...options,
   })
   return Object.fromEntries(outputFiles.map(({ path, text }) => [path.slice(1), text]))

@@ -255,7 +255,7 @@ export function createClient(options: Options = {}): Client {
           s = subscriptions.get(request.url)
           const { state, told, type, text, headers } = s!
           if (told && state.status === 'live' && now() > wrote && request.method === 'GET' && (request.cache || 'default') === 'default' && !request.signal?.aborted && (type || !text) &&
-            [...request.headers].every(([name, value]) => name === 'accept' || new Headers(headers).get(name) === value)) {
+            [...request.headers].every(([name, value]) => /^(accept|content-type)$/.test(name) || new Headers(headers).get(name) === value)) {
             const response = new Response(text ? state.data : JSON.stringify(state.data), { headers: { 'content-type': type || 'application/json', etag: `"${state.version}"` } })
             return Object.defineProperty(response, 'url', { value: request.url })
           }

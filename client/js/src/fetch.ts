@@ -5,11 +5,16 @@ import { type Client, type Handle, fetch as read, watch } from './index.js'
 const longest = 90_000
 const shortest = 5_000
 const pauses = 4
-const moment = 50 // what is asked for by several at once is asked for once
+// What several ask for at once is asked for once.
+const moment = 50
+
+// Where watching has ended, it is tried again after this time.
+const rest = 60_000
 
 interface Poll {
   handle?: Handle
-  asked: number
+  asked: number // last
+  notBefore: number // to be watched
   timer?: ReturnType<typeof setTimeout>
 }
 
@@ -23,19 +28,21 @@ export interface PolledFetch {
 /**
  * A `fetch` for a client that watches what is polled: from its second GET on a
  * URL is watched, and later ones are answered from the live document, until
- * they cease. Where no pollbridge is in front, and for what
- * none of its rules matches, it is plain `fetch`. `origin` is where pollbridge
- * is; other origins are not watched.
+ * they cease. Where no pollbridge is in front, and for what none of its rules
+ * matches, it is plain `fetch`. `origin` is where pollbridge is; what is
+ * elsewhere is not watched.
  */
 export function createFetch(client: Pick<Client, 'fetch' | 'watch'>, origin: string | undefined = globalThis.location?.origin): PolledFetch {
   const polls = new Map<string, Poll>()
 
-  const open = (url: URL): Handle => {
-    const handle = client.watch(url)
-    handle.subscribe(({ data, version }) => {
-      if (data !== undefined && version === undefined) handle.close() // it came from no pollbridge
+  const open = (url: URL, poll: Poll) => {
+    const handle = (poll.handle = client.watch(url))
+    handle.subscribe(({ status, data, version }) => {
+      if (status !== 'ended' && (data === undefined || version !== undefined)) return
+      handle.close() // refused, or polled: there is no pollbridge, or no rule for this
+      poll.handle = undefined
+      poll.notBefore = Date.now() + rest
     })
-    return handle
   }
 
   const asks = (input: string | URL): boolean => {
@@ -48,12 +55,12 @@ export function createFetch(client: Pick<Client, 'fetch' | 'watch'>, origin: str
     if (url.origin !== origin) return false
     url.hash = ''
     const now = Date.now()
-    const poll: Poll = polls.get(url.href) ?? { asked: -Infinity }
+    const poll: Poll = polls.get(url.href) ?? { asked: -Infinity, notBefore: 0 }
     polls.set(url.href, poll)
     const gap = now - poll.asked
     if (gap > moment) {
       poll.asked = now
-      if (gap < longest) poll.handle ??= open(url)
+      if (gap < longest && !poll.handle && now >= poll.notBefore) open(url, poll)
       clearTimeout(poll.timer)
       const end = () => {
         polls.delete(url.href)

@@ -1,0 +1,5 @@
+import { list } from './row.js'
+import { createRoot } from 'react-dom/client'
+import { Orders } from 'recipe'
+
+createRoot(list).render(<Orders />)

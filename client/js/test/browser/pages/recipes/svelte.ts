@@ -1,0 +1,5 @@
+import { list } from './row.js'
+import { mount } from 'svelte'
+import Orders from 'recipe'
+
+mount(Orders, { target: list })
