@@ -118,6 +118,7 @@ export async function startRelay() {
     const pair = { front, back, silent: false }
     pairs.add(pair)
     const end = () => { pairs.delete(pair); front.destroy(); back.destroy() }
+    front.once('data', (b) => { pair.socket = /^upgrade: websocket/im.test(b) })
     front.on('data', (b) => silent || pair.silent || back.write(b)).on('error', end).on('close', end)
     back.on('data', (b) => silent || pair.silent || front.write(b)).on('error', end).on('close', end)
   })
@@ -127,8 +128,8 @@ export async function startRelay() {
     to(origin) { target = origin },
     connections: () => pairs.size,
     cut() { for (const { front, back } of pairs) { front.destroy(); back.destroy() } pairs.clear() },
-    /** What is connected now hears nothing any more, and is not told. */
-    mute() { for (const pair of pairs) pair.silent = true },
+    /** What is connected now, or only what is a WebSocket, hears nothing any more, and is not told. */
+    mute(socketsOnly) { for (const pair of pairs) pair.silent ||= !socketsOnly || pair.socket },
     close() { this.cut(); server.close() },
   }
 }
