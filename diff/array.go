@@ -16,8 +16,6 @@ type item struct {
 // arrays is the working memory for arrays.
 type arrays struct {
 	items  []item // stack
-	mid    int    // of the array at hand
-	lead   []byte // name of the member that leads was true of
 	spans  []span
 	links  []int32
 	moves  moves

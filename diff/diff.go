@@ -108,7 +108,7 @@ func (d *Differ) Next(old *Document, raw []byte) (doc *Document, patch []byte, e
 	if doc, err = s.follower.parseAlong(old, raw); err != nil {
 		return nil, nil, err
 	}
-	patch, changed := s.patcher.patch(d.root(), old, doc, s.follower.runs)
+	patch, changed := s.patcher.patch(d.root(), old, doc, s.follower.alignment)
 	if !changed {
 		return old, nil, nil
 	}
@@ -122,7 +122,7 @@ func (d *Differ) Diff(old, new *Document) []byte {
 	s := scratches.Get().(*scratch)
 	defer s.release()
 	s.follower.align(old, new.raw)
-	patch, _ := s.patcher.patch(d.root(), old, new, s.follower.runs)
+	patch, _ := s.patcher.patch(d.root(), old, new, s.follower.alignment)
 	return patch
 }
 
@@ -139,4 +139,4 @@ func (s *scratch) release() {
 }
 
 // scratches keeps the working memory from one comparison to the next.
-var scratches = sync.Pool{New: func() any { return new(scratch) }}
+var scratches = sync.Pool{New: func() any { return &scratch{follower: follower{indexer: indexer{shapes: new(shapes)}}} }}

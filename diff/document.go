@@ -100,8 +100,9 @@ func (doc *Document) value(k int) value {
 
 // parse reads a document from scratch.
 func (f *follower) parse(raw []byte) (*Document, error) {
-	f.indexer = indexer{raw: raw, nodes: f.nodes[:0]}
-	return f.document(len(raw) <= math.MaxUint32 && f.indexer.root())
+	f.indexer = indexer{raw: raw, nodes: f.nodes[:0], shapes: f.shapes}
+	f.shapes.reset()
+	return f.document(len(raw) <= math.MaxInt32 && f.indexer.root())
 }
 
 // parseAlong reads a document along old.
@@ -111,20 +112,20 @@ func (f *follower) parseAlong(old *Document, raw []byte) (*Document, error) {
 
 // align reads new along old. It reports whether new is valid.
 func (f *follower) align(old *Document, new []byte) bool {
-	f.indexer = indexer{raw: new, nodes: f.nodes[:0]}
-	f.old, f.runs = old, f.runs[:0]
-	return len(new) <= math.MaxUint32 && f.root()
+	f.indexer = indexer{raw: new, nodes: f.nodes[:0], shapes: f.shapes}
+	f.shapes.reset()
+	f.alignment = alignment{f.runs[:0], f.steps[:0], f.deltas[:0]}
+	f.old, f.pending, f.sketches = old, f.pending[:0], f.sketches[:0]
+	return len(new) <= math.MaxInt32 && f.root()
 }
 
 // document makes a document of what has been read.
 func (f *follower) document(valid bool) (*Document, error) {
 	switch {
-	case len(f.raw) > math.MaxUint32:
-		return nil, fmt.Errorf("document of %d bytes: at most %d are compared", len(f.raw), math.MaxUint32)
+	case len(f.raw) > math.MaxInt32:
+		return nil, fmt.Errorf("document of %d bytes: at most %d are compared", len(f.raw), math.MaxInt32)
 	case !valid:
 		return nil, syntaxError(f.raw)
 	}
-	nodes := make([]node, len(f.nodes))
-	copy(nodes, f.nodes)
-	return &Document{raw: f.raw, nodes: nodes, blank: f.blank}, nil
+	return &Document{raw: f.raw, nodes: slices.Clone(f.nodes), blank: f.blank}, nil
 }

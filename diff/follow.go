@@ -9,8 +9,17 @@ type run struct{ old, new, n uint32 }
 // hint: a wrong one costs time, and nothing else.
 type follower struct {
 	indexer
-	old  *Document
-	runs []run // in the order of new
+	alignment
+	old      *Document
+	pending  []delta // of steps that are not at their end
+	sketches []uint64
+}
+
+// An alignment is what is known of two documents before they are compared.
+type alignment struct {
+	runs   []run   // in the order of new
+	steps  []step  // in the order of new
+	deltas []delta // of the steps
 }
 
 // root reads the whole new document. It reports whether it is valid.
@@ -90,15 +99,11 @@ type level struct {
 	shift  int    // and how much further on it is in new
 }
 
-// small is the size, in bytes, of containers that are not worth a guide: to
-// read them whole costs less than to look for what has not changed.
-const small = 1024
-
 // descend reads the container at p along node k of old, of which the first
 // same bytes are alike and not all.
 func (f *follower) descend(k, p, same int, parent, ord uint32) int {
 	if f.old.nodes[k].size() <= small {
-		return f.value(p, parent, ord)
+		return f.inStep(&lockstep{}, k, p, same, parent, ord)
 	}
 	n := f.open(p, parent, ord)
 	if n < 0 {
@@ -276,23 +281,27 @@ func (l *level) found(j int) {
 // the last one resembled.
 func (f *follower) resemble(l *level, p int) (best, same int) {
 	best = -1
-	try := func(j, tries int) bool {
-		for ; tries > 0 && j < l.last; tries-- {
-			o := &l.nodes[j]
-			n := f.alike(l, j, p)
-			if n > same {
-				best, same = j, n
-			}
-			if n == o.size() {
-				return true
-			}
-			j = int(o.next)
+	next := func(j int) bool { // the best by far
+		o := &l.nodes[j]
+		n, was := f.alike(l, j, p), same
+		if n > same || best < 0 {
+			best, same = j, n
 		}
-		return false
+		return n == o.size() || j != best && n < was
 	}
-	if l.guess >= 0 && try(l.guess, lookahead/2) {
-		return
+	j := l.guess
+	for tries := lookahead / 2; tries > 0 && j >= 0 && j < l.last; tries-- {
+		if next(j) {
+			return
+		}
+		j = int(l.nodes[j].next)
 	}
-	try(l.child, lookahead)
+	j = l.child
+	for tries := lookahead; tries > 0 && j < l.last; tries-- {
+		if next(j) && same == l.nodes[best].size() {
+			return
+		}
+		j = int(l.nodes[j].next)
+	}
 	return
 }

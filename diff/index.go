@@ -19,19 +19,21 @@ type node struct {
 const (
 	noNode    = 1<<32 - 1
 	hasScalar = 1 << 31 // in count: perhaps not all elements are containers
+	distinct  = 1 << 30 // in count: no two members have one name, and none has an escape
 )
 
-func (n *node) len() int                 { return int(n.count &^ hasScalar) }
+func (n *node) len() int                 { return int(n.count &^ (hasScalar | distinct)) }
 func (n *node) allNodes() bool           { return n.count&hasScalar == 0 }
 func (n *node) size() int                { return int(n.end - n.start) }
 func (n *node) within(raw []byte) []byte { return raw[n.start:n.end] }
 
 // An indexer validates a document and lists its nodes in the same pass.
 type indexer struct {
-	raw   []byte
-	nodes []node
-	depth int
-	blank int // bytes of insignificant white space so far
+	raw    []byte
+	nodes  []node
+	depth  int
+	blank  int // bytes of insignificant white space so far
+	shapes *shapes
 }
 
 // root reads a whole document from scratch. It reports whether it is valid.
@@ -90,36 +92,32 @@ func (x *indexer) object(p int, parent, ord uint32) int {
 	if n < 0 {
 		return -1
 	}
-	raw := x.raw
-	if p = x.skipSpace(p + 1); p < len(raw) && raw[p] == '}' {
-		return x.close(n, p+1, 0)
-	}
-	for count := uint32(0); ; {
-		if p = x.key(p); p < 0 || p >= len(raw) {
-			return -1
+	return x.members(n, p+1, 0)
+}
+
+// members reads the rest of the object of node n, p being after its opening
+// bracket or after its member number count.
+func (x *indexer) members(n, p int, count uint32) int {
+	raw, s := x.raw, x.shape(n)
+	for ; ; count++ {
+		at, more := x.lead(s, p, count)
+		if !more {
+			if at < 0 {
+				return -1
+			}
+			return x.close(n, at, count|hasScalar)
 		}
-		switch raw[p] {
+		switch raw[at] {
 		case '"':
-			p = scanString(raw, p+1)
+			p = scanString(raw, at+1)
 		case '{', '[':
-			p = x.value(p, uint32(n), count)
+			p = x.value(at, uint32(n), count)
 		default:
-			p = scanScalar(raw, p)
+			p = scanScalar(raw, at)
 		}
 		if p < 0 {
 			return -1
 		}
-		count++
-		if p = x.skipSpace(p); p >= len(raw) {
-			return -1
-		}
-		if raw[p] == '}' {
-			return x.close(n, p+1, count|hasScalar)
-		}
-		if raw[p] != ',' {
-			return -1
-		}
-		p = x.skipSpace(p + 1)
 	}
 }
 
@@ -142,32 +140,36 @@ func (x *indexer) array(p int, parent, ord uint32) int {
 	if n < 0 {
 		return -1
 	}
+	return x.elements(n, p+1, 0, 0)
+}
+
+// elements reads the rest of the array of node n, p being after its opening
+// bracket or after its element number count. flag is hasScalar where one of
+// those was a scalar.
+func (x *indexer) elements(n, p int, count, flag uint32) int {
 	raw := x.raw
-	if p = x.skipSpace(p + 1); p < len(raw) && raw[p] == ']' {
-		return x.close(n, p+1, 0)
-	}
-	for count, scalar := uint32(0), uint32(0); ; {
-		if p >= len(raw) {
-			return -1
-		}
-		if raw[p] == '{' || raw[p] == '[' {
-			p = x.value(p, uint32(n), count)
-		} else {
-			p, scalar = scanScalar(raw, p), hasScalar
-		}
-		if p < 0 {
-			return -1
-		}
-		count++
+	for ; ; count++ {
 		if p = x.skipSpace(p); p >= len(raw) {
 			return -1
 		}
 		if raw[p] == ']' {
-			return x.close(n, p+1, count|scalar)
+			return x.close(n, p+1, count|flag)
 		}
-		if raw[p] != ',' {
+		if count > 0 {
+			if raw[p] != ',' {
+				return -1
+			}
+			if p = x.skipSpace(p + 1); p >= len(raw) {
+				return -1
+			}
+		}
+		if raw[p] == '{' || raw[p] == '[' {
+			p = x.value(p, uint32(n), count)
+		} else {
+			p, flag = scanScalar(raw, p), hasScalar
+		}
+		if p < 0 {
 			return -1
 		}
-		p = x.skipSpace(p + 1)
 	}
 }

@@ -11,9 +11,10 @@ import "sort"
 // than the new one.
 type patcher struct {
 	old, new *Document
-	runs     []run
-	runAt    int // the run looked at last
-	last     run // what was compared last
+	alignment
+	runAt  int // the run looked at last
+	stepAt int // the step looked at last
+	last   run // what was compared last
 
 	out     []byte // operations, each behind a comma, but for the inserts
 	inserts []insert
@@ -32,10 +33,9 @@ type patcher struct {
 }
 
 // patch returns the patch, nil where it is not smaller than new, and whether
-// anything but ignored members changed. runs are stretches that old and new
-// are known to have in common.
-func (s *patcher) patch(r *rule, old, new *Document, runs []run) (patch []byte, changed bool) {
-	defer s.begin(r, old, new, runs)()
+// anything but ignored members changed.
+func (s *patcher) patch(r *rule, old, new *Document, known alignment) (patch []byte, changed bool) {
+	defer s.begin(r, old, new, known)()
 	a, b := old.root(), new.root()
 	ok := s.value(a, b, r)
 	if !ok {
@@ -56,14 +56,14 @@ func (s *patcher) patch(r *rule, old, new *Document, runs []run) (patch []byte, 
 
 // begin sets the patcher up. The function that it returns lets go of the
 // documents.
-func (s *patcher) begin(r *rule, old, new *Document, runs []run) (end func()) {
-	s.old, s.new, s.runs, s.runAt = old, new, runs, 0
+func (s *patcher) begin(r *rule, old, new *Document, known alignment) (end func()) {
+	s.old, s.new, s.alignment, s.runAt, s.stepAt = old, new, known, 0, 0
 	s.out, s.path, s.sides, s.limit = s.out[:0], s.path[:0], s.sides[:0], len(new.raw)-new.blank
 	s.inserts, s.held = s.inserts[:0], 0
 	s.ignores, s.changed, s.quiet = r != nil && r.ignores, false, 0
 	s.last = run{}
 	s.effort = 1<<16 + 8*len(new.raw)
-	return func() { s.old, s.new, s.runs, s.arrays.lead = nil, nil, nil, nil }
+	return func() { s.old, s.new, s.alignment = nil, nil, alignment{} }
 }
 
 // An insert is an array or object of new that belongs at an offset of
@@ -116,15 +116,19 @@ func (s *patcher) value(a, b value, r *rule) bool {
 		}
 		return s.replace(b, r)
 	}
-	if s.equal(a, b) {
+	st := s.stepOf(a, b)
+	if st == nil && s.equal(a, b) {
 		return true
 	}
 	mark, before, outer := s.mark(), s.size(), s.limit
 	s.limit = min(outer, before+s.replaceLen()+s.new.compactSize(b))
 	var ok bool
-	if s.new.raw[b.start] == '{' {
+	switch object := s.new.raw[b.start] == '{'; {
+	case st != nil && (object || st.end-st.first == 1):
+		ok = s.writeDeltas(st, r, object)
+	case object:
 		ok = s.object(a, b, r)
-	} else {
+	default:
 		ok = s.array(a, b, r)
 	}
 	s.limit = outer

@@ -10,11 +10,11 @@ func (d *Differ) MergePatch(old, new *Document) []byte {
 	s := scratches.Get().(*scratch)
 	defer s.release()
 	s.follower.align(old, new.raw)
-	return s.patcher.mergePatch(old, new, s.follower.runs)
+	return s.patcher.mergePatch(old, new, s.follower.alignment)
 }
 
-func (s *patcher) mergePatch(old, new *Document, runs []run) []byte {
-	defer s.begin(nil, old, new, runs)()
+func (s *patcher) mergePatch(old, new *Document, known alignment) []byte {
+	defer s.begin(nil, old, new, known)()
 	a, b := old.root(), new.root()
 	if !s.objects(a, b) || !s.merge(a, b) {
 		return nil

@@ -312,6 +312,9 @@ func (s *patcher) collectAlong(c cursor, base int) {
 // distinct reports whether no two members of an object have the same name. It
 // may say no where it would have to look closely.
 func (s *patcher) distinct(doc *Document, v value) bool {
+	if doc.nodes[v.node].count&distinct != 0 {
+		return true
+	}
 	base := len(s.sketches)
 	defer func() { s.sketches = s.sketches[:base] }()
 	seen := uint64(0) // a set of 6-bit hashes: most names are new at a glance

@@ -169,6 +169,9 @@ func (n *number) readExponent(e []byte) {
 }
 
 func equalNumbers(a, b []byte) bool {
+	if differAtADigit(a, b) {
+		return false
+	}
 	if x, ok := plain(a); ok {
 		if y, ok := plain(b); ok {
 			return string(x) == string(y)
@@ -182,6 +185,24 @@ func equalNumbers(a, b []byte) bool {
 		return m.power == n.power
 	}
 	return m.bigPower().Cmp(n.bigPower()) == 0
+}
+
+// differAtADigit reports whether two numbers are different at a glance: where
+// they first do so, both have a digit that counts.
+func differAtADigit(a, b []byte) bool {
+	counts := false // what is alike has a digit that is not 0
+	for i := 0; i < len(a) && i < len(b); i++ {
+		c, d := a[i], b[i]
+		switch {
+		case c != d:
+			return '0' <= c && c <= '9' && '0' <= d && d <= '9' && (counts || c != '0' && d != '0')
+		case c > '9':
+			return false // an exponent
+		case c > '0':
+			counts = true
+		}
+	}
+	return false
 }
 
 // plain returns a number that has no exponent without the zeros that do not

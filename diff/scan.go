@@ -31,8 +31,8 @@ func skipSpace(b []byte, p int) int {
 			p++
 		case '\n':
 			p++
-			for p+8 <= len(b) { // indentation
-				w := binary.LittleEndian.Uint64(b[p:]) ^ ' '*ones
+			for p <= len(b)-8 { // indentation
+				w := binary.LittleEndian.Uint64(b[p:p+8]) ^ ' '*ones
 				if w != 0 {
 					p += bits.TrailingZeros64(w) / 8
 					break
@@ -46,32 +46,31 @@ func skipSpace(b []byte, p int) int {
 	return p
 }
 
+// plainEnd returns the offset of the first byte at or after p that ends a
+// string, or is special in one; len(b) where there is none.
+func plainEnd(b []byte, p int) int {
+	for ; p <= len(b)-8; p += 8 {
+		w := binary.LittleEndian.Uint64(b[p : p+8])
+		if stop := zeroBytes(w^'"'*ones) | zeroBytes(w^'\\'*ones) | (w-0x20*ones)&^w&highs; stop != 0 {
+			return p + bits.TrailingZeros64(stop)/8
+		}
+	}
+	for ; p < len(b) && b[p] != '"' && b[p] != '\\' && b[p] >= 0x20; p++ {
+	}
+	return p
+}
+
 // scanString reads the rest of a string, p being after its opening quote.
 func scanString(b []byte, p int) int {
 	for {
-		for p+8 <= len(b) {
-			w := binary.LittleEndian.Uint64(b[p:])
-			stop := zeroBytes(w^'"'*ones) | zeroBytes(w^'\\'*ones) | (w-0x20*ones)&^w&highs
-			if stop != 0 {
-				p += bits.TrailingZeros64(stop) / 8
-				break
-			}
-			p += 8
-		}
-		if p >= len(b) {
+		if p = plainEnd(b, p); p >= len(b) || b[p] < 0x20 {
 			return -1
 		}
-		switch c := b[p]; {
-		case c == '"':
+		if b[p] == '"' {
 			return p + 1
-		case c == '\\':
-			if p = scanEscape(b, p+1); p < 0 {
-				return -1
-			}
-		case c < 0x20:
+		}
+		if p = scanEscape(b, p+1); p < 0 {
 			return -1
-		default:
-			p++
 		}
 	}
 }
@@ -162,6 +161,15 @@ func scanNumber(b []byte, p int) int {
 // scanDigits reads one digit or more.
 func scanDigits(b []byte, p int) int {
 	first := p
+	for ; p <= len(b)-8; p += 8 {
+		t := binary.LittleEndian.Uint64(b[p:p+8]) ^ '0'*ones
+		if stop := (t + (0x7F-9)*ones | t) & highs; stop != 0 { // the lowest byte that is more than 9
+			if p += bits.TrailingZeros64(stop) / 8; p == first {
+				return -1
+			}
+			return p
+		}
+	}
 	for p < len(b) && b[p]-'0' <= 9 {
 		p++
 	}
@@ -175,8 +183,8 @@ func scanDigits(b []byte, p int) int {
 // opening one.
 func skipString(b []byte, p int) int {
 	for {
-		for p+8 <= len(b) {
-			w := binary.LittleEndian.Uint64(b[p:])
+		for p <= len(b)-8 {
+			w := binary.LittleEndian.Uint64(b[p : p+8])
 			if stop := zeroBytes(w^'"'*ones) | zeroBytes(w^'\\'*ones); stop != 0 {
 				p += bits.TrailingZeros64(stop) / 8
 				break
@@ -203,6 +211,12 @@ func skipScalar(b []byte, p int) int {
 	case 'f':
 		return p + 5
 	}
+	for ; p <= len(b)-8; p += 8 { // up to a comma, a closing bracket or white space
+		w := binary.LittleEndian.Uint64(b[p : p+8])
+		if stop := zeroBytes(w^','*ones) | zeroBytes((w|0x20*ones)^'}'*ones) | (w-0x21*ones)&^w&highs; stop != 0 {
+			return p + bits.TrailingZeros64(stop)/8
+		}
+	}
 	for p < len(b) && numeric[b[p]] {
 		p++
 	}
@@ -218,14 +232,13 @@ var numeric = [256]bool{'0': true, '1': true, '2': true, '3': true, '4': true, '
 func commonPrefix(a, b []byte) int {
 	n := min(len(a), len(b))
 	i := 0
-	for ; i+8 <= n; i += 8 {
+	for ; i <= n-8; i += 8 {
 		if i == 64 {
-			i += commonBlocks(a[i:n], b[i:n])
-			if i+8 > n {
+			if i += commonBlocks(a[i:n], b[i:n]); i > n-8 {
 				break
 			}
 		}
-		if x := binary.LittleEndian.Uint64(a[i:]) ^ binary.LittleEndian.Uint64(b[i:]); x != 0 {
+		if x := binary.LittleEndian.Uint64(a[i:i+8]) ^ binary.LittleEndian.Uint64(b[i:i+8]); x != 0 {
 			return i + bits.TrailingZeros64(x)/8
 		}
 	}

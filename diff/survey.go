@@ -37,7 +37,7 @@ func (d *Differ) Survey(old, new *Document) Survey {
 	s := scratches.Get().(*scratch)
 	defer s.release()
 	s.follower.align(old, new.raw)
-	defer s.patcher.begin(d.root(), old, new, nil)()
+	defer s.patcher.begin(d.root(), old, new, s.follower.alignment)()
 	v := surveyor{patcher: &s.patcher, changeAt: map[string]int{}, arrayAt: map[string]int{}}
 	v.value(old.root(), new.root(), "", d.root())
 	return v.found
@@ -166,31 +166,30 @@ func (v *surveyor) count(pointer string, change func(*Array)) {
 // else the one by which pairs have most in common. "" is none.
 func (v *surveyor) identify(a value, base, mid int) string {
 	f := &v.arrays.finder
-	if mid-base < 2 || !f.collect(v.patcher, a, base, mid) {
+	f.begin(v.patcher, base, mid)
+	defer f.end()
+	if mid-base < 2 || f.olds == 0 || f.olds == len(f.rows) {
 		return ""
 	}
+	news := len(f.rows)
+	f.context(v.patcher, a, base, mid)
 	best := f.choose(&v.table)
 	for c := range f.columns {
-		if namesIdentity(f.columns[c].name()) && f.distinct(&v.table, c, 0, f.olds, true) &&
-			f.distinct(&v.table, c, f.olds, len(f.rows), false) && f.score(&v.table, c) > 0 {
-			best = c
-			break
+		if namesIdentity(f.columns[c].name) && f.distinct(&v.table, c, 0, f.olds) && f.distinct(&v.table, c, f.olds, news) {
+			paired := false
+			f.pairs(&v.table, c, func(int, int) { paired = true })
+			if paired {
+				best = c
+				break
+			}
 		}
 	}
 	if best < 0 {
 		return ""
 	}
 	c := f.columns[best]
-	if name := token(c.outer); c.inner != nil {
-		return "/" + name + "/" + token(c.inner)
+	if c.object != nil {
+		return "/" + token(c.object) + "/" + token(c.name)
 	}
-	return string(appendUnescaped(nil, c.outer))
-}
-
-// name is the last part of what the column is called.
-func (c column) name() []byte {
-	if c.inner != nil {
-		return c.inner
-	}
-	return c.outer
+	return string(appendUnescaped(nil, c.name))
 }

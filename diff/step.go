@@ -1,0 +1,255 @@
+package diff
+
+import (
+	"slices"
+)
+
+// A step is a small array or object of new that was read in step with one of
+// old: both have as many elements, or the same names in the same order, each
+// once and none with an escape. What differs between the two are its deltas,
+// and nothing else.
+type step struct {
+	new, old   int32 // nodes; old is -1 where the two have got out of step
+	first, end int32 // its deltas
+}
+
+// A delta is a member or an element that differs in old and new: a
+// scalar by its value, an array or object by how it is written.
+type delta struct {
+	old, new   part
+	key0, key1 uint32 // the name in new; in arrays, key0 is the position
+}
+
+// A part is a value, more tightly.
+type part struct {
+	start, end uint32
+	node       int32
+}
+
+func (p part) value() value { return value{int(p.start), int(p.end), int(p.node)} }
+
+// small is the size, in bytes, of arrays and objects that are read in step.
+// Larger ones have a level each, which can find its way back.
+const small = 1024
+
+// A lockstep is the way of two arrays or objects in step.
+type lockstep struct {
+	node  int // of new
+	base  int // where its pending deltas begin
+	x     int // in old: up to where new is the same
+	shift int // and how much further on it is in new
+	end   int // of old
+	child int // the next node of old
+	flag  uint32
+	other bool // these are two things, not one that has changed
+
+	key0, key1 uint32 // as in delta
+}
+
+// inStep reads the array or object at p in step with node k of old, of which
+// the first same bytes are alike. Of old nothing is read but what differs. Around
+// it is another lockstep, or a new one.
+func (f *follower) inStep(around *lockstep, k, p, same int, parent, ord uint32) int {
+	n := f.open(p, parent, ord)
+	if n < 0 {
+		return -1
+	}
+	o := &f.old.nodes[k]
+	number := len(f.steps)
+	f.steps = append(f.steps, step{int32(n), int32(k), 0, 0})
+	l := lockstep{node: n, base: len(f.pending), x: int(o.start) + same, shift: p - int(o.start), end: int(o.end), child: k + 1}
+	ok := false
+	if f.raw[p] == '{' {
+		p, ok = f.membersInStep(&l, p+1)
+		around.other = l.other
+	} else {
+		p, ok = f.elementsInStep(&l, p+1)
+	}
+	st := &f.steps[number]
+	if ok {
+		st.first = int32(len(f.deltas))
+		f.deltas = append(f.deltas, f.pending[l.base:]...)
+		st.end = int32(len(f.deltas))
+	} else {
+		st.old = -1
+	}
+	f.pending = f.pending[:l.base]
+	return p
+}
+
+// membersInStep reads the members of an object, p being after the bracket. ok
+// is false where they have got out of step.
+func (f *follower) membersInStep(l *lockstep, p int) (end int, ok bool) {
+	s := f.shape(l.node)
+	if s == nil {
+		return f.members(l.node, p, 0), false
+	}
+	sure := f.old.nodes[l.child-1].count&distinct != 0
+	for count := uint32(0); ; count++ {
+		at, more := f.lead(s, p, count)
+		if !more {
+			if at < 0 {
+				return -1, false
+			}
+			return f.close(l.node, at, count|hasScalar|distinct), at-l.shift <= l.x
+		}
+		if count == maxLeads || !f.together(l, at) || !sure && !f.known(s, count) || count == 4 && len(f.pending)-l.base > 2 {
+			if p = f.value(at, uint32(l.node), count); p < 0 {
+				return -1, false
+			}
+			return f.members(l.node, p, count+1), false
+		}
+		l.key0, l.key1 = uint32(p)+s.leads[count].key0, uint32(p)+s.leads[count].key1
+		if p = f.pair(l, at, count); p < 0 {
+			return -1, false
+		}
+		if count < 2 && len(f.pending) > l.base {
+			if l.other = l.other || namesIdentity(f.raw[l.key0:l.key1]); l.other {
+				return f.members(l.node, p, count+1), false
+			}
+		}
+	}
+}
+
+// elementsInStep reads the elements of an array.
+func (f *follower) elementsInStep(l *lockstep, p int) (end int, ok bool) {
+	for count := uint32(0); ; count++ {
+		blank := f.blank
+		at := f.skipSpace(p)
+		if at >= len(f.raw) {
+			return -1, false
+		}
+		if f.raw[at] == ']' {
+			return f.close(l.node, at+1, count|l.flag), at-l.shift < l.x
+		}
+		if count > 0 {
+			if f.raw[at] != ',' {
+				return -1, false
+			}
+			at = f.skipSpace(at + 1)
+		}
+		if !f.together(l, at) {
+			f.blank = blank
+			return f.elements(l.node, p, count, l.flag), false
+		}
+		l.key0 = count
+		if p = f.pair(l, at, count); p < 0 {
+			return -1, false
+		}
+	}
+}
+
+// together reports whether old has a value where new has one, at offset p.
+func (f *follower) together(l *lockstep, p int) bool {
+	q := p - l.shift
+	return q < l.x || q == l.x && f.old.raw[q] > ' ' && f.old.raw[q] != ']'
+}
+
+// pair reads the value of new at p beside that of old, and returns the offset
+// after it.
+func (f *follower) pair(l *lockstep, p int, count uint32) (end int) {
+	q, k, node := p-l.shift, -1, -1
+	old, n := f.old.raw, uint32(l.node)
+	var oldEnd int
+	if c := old[q]; c == '{' || c == '[' {
+		k = l.child
+		o := &f.old.nodes[k]
+		oldEnd, l.child = int(o.end), int(o.next)
+		if oldEnd <= l.x {
+			f.copyNodes(k, l.child, uint32(l.shift), uint32(f.blank)-o.before, o.parent, n, 0)
+			f.blank += int(o.blank)
+			return oldEnd + l.shift
+		}
+	}
+	if p < len(f.raw) && (f.raw[p] == '{' || f.raw[p] == '[') {
+		if node = len(f.nodes); k >= 0 && q < l.x {
+			end = f.inStep(l, k, p, l.x-q, n, count)
+		} else {
+			end = f.value(p, n, count)
+		}
+	} else {
+		l.flag = hasScalar
+		if end = scanScalar(f.raw, p); end-l.shift < l.x {
+			return end // or -1
+		}
+	}
+	if end < 0 {
+		return -1
+	}
+	if k < 0 {
+		oldEnd = skipScalar(old, q)
+	}
+	if k >= 0 || node >= 0 || !equalFrom(old[q:oldEnd], f.raw[p:end], l.x-q) {
+		f.pending = append(f.pending, delta{part{uint32(q), uint32(oldEnd), int32(k)}, part{uint32(p), uint32(end), int32(node)}, l.key0, l.key1})
+	}
+	l.shift = end - oldEnd
+	l.x = oldEnd + commonPrefix(old[oldEnd:l.end], f.raw[end:])
+	return end
+}
+
+// equalFrom is equalScalars for two that are known to begin alike.
+func equalFrom(a, b []byte, same int) bool {
+	if same > 0 && same < len(a) && same < len(b) && a[0]-'1' <= 8 && a[same]-'0' <= 9 && b[same]-'0' <= 9 {
+		for _, c := range a[1:same] {
+			if c > '9' { // an exponent
+				return equalScalars(a, b)
+			}
+		}
+		return false // in a digit that counts, as another before it does
+	}
+	return equalScalars(a, b)
+}
+
+// stepOf returns the step of two values that were read in step, or nil.
+func (s *patcher) stepOf(a, b value) *step {
+	i := s.stepAt
+	if i+1 < len(s.steps) && int(s.steps[i+1].new) == b.node {
+		i++
+	} else if i >= len(s.steps) || int(s.steps[i].new) != b.node {
+		i, _ = slices.BinarySearchFunc(s.steps, int32(b.node), func(st step, n int32) int { return int(st.new - n) })
+	}
+	if i == len(s.steps) || int(s.steps[i].new) != b.node || int(s.steps[i].old) != a.node {
+		return nil
+	}
+	s.stepAt = i
+	return &s.steps[i]
+}
+
+// writeDeltas writes the operations for what differs in step.
+func (s *patcher) writeDeltas(st *step, r *rule, object bool) bool {
+	deltas := s.deltas[st.first:st.end]
+	if s.changed || s.quiet > 0 {
+		room := s.limit - s.size()
+		for i := range deltas {
+			if d := &deltas[i]; d.new.node < 0 {
+				room -= s.replaceLen() + 1 + int(d.new.end-d.new.start)
+				if object {
+					room -= int(d.key1 - d.key0)
+				}
+			}
+		}
+		if room < 0 {
+			return false
+		}
+	}
+	for i := range deltas {
+		d, mark := &deltas[i], 0
+		element := r
+		if object {
+			name := s.new.raw[d.key0:d.key1]
+			mark, element = s.enter(name), r.member(name)
+		} else {
+			mark, element = s.enterIndex(int(d.key0)), r.element(int(d.key0))
+		}
+		ok := false
+		if d.old.node < 0 || d.new.node < 0 {
+			ok = s.replace(d.new.value(), element)
+		} else {
+			ok = s.value(d.old.value(), d.new.value(), element)
+		}
+		if s.path = s.path[:mark]; !ok {
+			return false
+		}
+	}
+	return true
+}
