@@ -41,6 +41,10 @@ func (p *Proxy) Decide(r *http.Request) Decision {
 		d.Way = WaySocket
 		return d
 	}
+	if name, ours := reserved(r); ours {
+		d.Way = wayOfReserved(r, name)
+		return d
+	}
 	var e *endpoint
 	if e, d.URL, d.Why = rt.resolve(requestTarget(r)); d.Why != nil {
 		return d

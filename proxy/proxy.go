@@ -9,6 +9,7 @@ package proxy
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -40,6 +41,7 @@ type Proxy struct {
 	writers writers
 	tidy    tidy
 	touches touches
+	secret  [32]byte      // of identities
 	leaving chan struct{} // closed when the proxy begins to drain
 	drain   sync.Once
 }
@@ -63,6 +65,7 @@ func New(cfg *config.Config, o Options) (*Proxy, error) {
 		return nil, err
 	}
 	p := &Proxy{cfg: cfg, log: o.Log, access: o.Access, tracer: o.Tracer, leaving: make(chan struct{})}
+	rand.Read(p.secret[:]) // never fails
 	p.routes.Store(rt)
 	p.clients.total, p.clients.each = cfg.Limits.Connections, cfg.Limits.ConnectionsPerClient
 	p.poller = poller.New(poller.Options{
@@ -97,7 +100,7 @@ func (p *Proxy) serve(w *answer, r *http.Request) {
 		p.serveSocket(w, r, nil, "")
 		return
 	}
-	if name, ours := strings.CutPrefix(r.URL.Path, config.Reserved); ours {
+	if name, ours := reserved(r); ours {
 		p.serveReserved(w, r, name)
 		return
 	}
