@@ -117,6 +117,28 @@ func TestMetrics(t *testing.T) {
 		}
 	}
 	checkMetricsPage(t, text)
+	for _, file := range []string{"deploy/prometheus/alerts.yaml", "deploy/grafana/pollbridge.json"} {
+		checkQueries(t, file, text)
+	}
+}
+
+// checkQueries holds that every metric that a file names is scraped. Whether its
+// queries can be read, and the labels, are the business of deploy/prometheus.
+func checkQueries(t *testing.T, file, text string) {
+	t.Helper()
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := regexp.MustCompile(`\b(?:pollbridge|process|go)_[a-z_]+`).FindAllString(string(data), -1)
+	if len(names) < 15 {
+		t.Errorf("%s names only %d metrics", file, len(names))
+	}
+	for _, name := range names {
+		if !regexp.MustCompile(`(?m)^` + name + `[{ ]`).MatchString(text) {
+			t.Errorf("%s names %s, which is not scraped", file, name)
+		}
+	}
 }
 
 // checkMetricsPage holds that docs/metrics.md has every metric that is scraped,

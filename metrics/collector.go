@@ -145,8 +145,11 @@ func (c *collector) rule(ch chan<- prometheus.Metric, r *poller.RuleStatus) {
 	counter(polls, float64(r.Unchanged), poller.Unchanged.String())
 	counter(polls, float64(r.NotModified), poller.NotModified.String())
 	counter(polls, float64(r.Errors), poller.Failed.String())
+	counter(pollErrors, float64(r.Failed[poller.CodeNotShareable]), poller.CodeNotShareable) // whose first is worth an alert
 	for code, n := range r.Failed {
-		counter(pollErrors, float64(n), code)
+		if code != poller.CodeNotShareable {
+			counter(pollErrors, float64(n), code)
+		}
 	}
 	times(pollSeconds, &r.PollTimes)
 	counter(polledBytes, float64(r.PolledBytes))
