@@ -113,7 +113,7 @@ const ADDRESS = /serving\b.*?(127\.0\.0\.1:\d+)/
  * connections can be cut, or go silent without being closed.
  */
 export async function startRelay() {
-  let target, silent = false
+  let target
   const pairs = new Set()
   const server = net.createServer((front) => {
     if (!target) return front.destroy()
@@ -123,14 +123,17 @@ export async function startRelay() {
     pairs.add(pair)
     const end = () => { pairs.delete(pair); front.destroy(); back.destroy() }
     front.once('data', (b) => { pair.socket = /^upgrade: websocket/im.test(b) })
-    front.on('data', (b) => silent || pair.silent || back.write(b)).on('error', end).on('close', end)
-    back.on('data', (b) => silent || pair.silent || front.write(b)).on('error', end).on('close', end)
+    front.once('data', (b) => { pair.socket = /^upgrade: websocket/im.test(b) })
+    front.on('data', (b) => pair.silent || back.write(b)).on('error', end).on('close', end)
+    back.on('data', (b) => pair.silent || front.write(b)).on('error', end).on('close', end)
   })
   const port = await listen(server)
   return {
     origin: `http://127.0.0.1:${port}`,
     to(origin) { target = origin },
     connections: () => pairs.size,
+    /** How many WebSockets are open. */
+    sockets: () => [...pairs].filter((pair) => pair.socket).length,
     cut() { for (const { front, back } of pairs) { front.destroy(); back.destroy() } pairs.clear() },
     /** What is connected now, or only what is a WebSocket, hears nothing any more, and is not told. */
     mute(socketsOnly) { for (const pair of pairs) pair.silent ||= !socketsOnly || pair.socket },
