@@ -19,17 +19,18 @@ import (
 type resource struct {
 	p        *Poller
 	key      key
-	req      Request     // without the client's headers
-	identity http.Header // sent upstream; gone with the resource
-	private  bool        // polled for one identity: nobody else has this key
-	client   netip.Addr  // who was the first to ask for it
+	rule     atomic.Pointer[Rule] // in force; run goes over to it between two polls
+	identity http.Header          // sent upstream; gone with the resource
+	private  bool                 // polled for one identity: nobody else has this key
+	client   netip.Addr           // who was the first to ask for it
 
 	newest   atomic.Pointer[Snapshot] // nil until there is something to show
 	interval atomic.Int64             // in force, a time.Duration
 	kick     chan struct{}            // one slot: something below changed, look again
 	cancel   context.CancelFunc       // ends run, and a poll that is under way
 
-	// Only run and what it calls use these.
+	// Only run and what it calls use these, but for req.URL, which does not change.
+	req        Request    // without the client's headers
 	base       *Snapshot  // the last good document, shown or not
 	validators validators // of the last good answer
 	failures   int        // polls that failed in a row
@@ -40,22 +41,24 @@ type resource struct {
 
 	// mu guards the fields below. It is taken after Poller.mu, and Wake is
 	// called with it held.
-	mu      sync.Mutex
-	watches []*Watch
-	wanted  bool          // polling goes on for Linger after the last watcher has left
-	watched float64       // seconds, of all watchers together, since the latest poll
-	counted time.Time     // up to when they are in watched
-	left    time.Time     // when the last watcher left; zero: nobody has yet
-	started time.Time     // start of the latest poll that has ended
-	next    time.Time     // when the next is due
-	want    time.Time     // a poll that starts no earlier than this is wanted
-	polled  chan struct{} // closed when a poll ends; nil: nobody waits
+	mu       sync.Mutex
+	watches  []*Watch
+	outgoing bool          // the rule is no longer in force; written with Poller.mu held, too
+	wanted   bool          // polling goes on for Linger after the last watcher has left
+	watched  float64       // seconds, of all watchers together, since the latest poll
+	counted  time.Time     // up to when they are in watched
+	left     time.Time     // when the last watcher left; zero: nobody has yet
+	started  time.Time     // start of the latest poll that has ended
+	next     time.Time     // when the next is due
+	want     time.Time     // a poll that starts no earlier than this is wanted
+	polled   chan struct{} // closed when a poll ends; nil: nobody waits
 
 	history history
 }
 
 func newResource(p *Poller, k key, req Request) *resource {
 	r := &resource{p: p, key: k, req: Request{Rule: req.Rule, URL: req.URL}, client: req.Client, kick: make(chan struct{}, 1)}
+	r.rule.Store(req.Rule)
 	r.identity, r.private = identity(req)
 	r.interval.Store(int64(req.Rule.Interval))
 	r.history.rule, r.history.spark.start = p.tallyLocked(req.Rule), time.Now()
@@ -103,11 +106,19 @@ func (w *Watch) Interval() time.Duration { return time.Duration(w.resource.inter
 // After the last one the resource is polled for the rule's Linger, unless all
 // that there were had Request.Once and did not ask twice.
 func (w *Watch) Close() {
+	if w.close() {
+		w.resource.p.retire(w.resource)
+	}
+}
+
+// close takes the watch off its resource. It reports whether that was the last
+// one of a resource that is not to be polled any more.
+func (w *Watch) close() bool {
 	r := w.resource
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if w.index < 0 {
-		return
+		return false
 	}
 	now := time.Now()
 	r.countWatchedLocked(now)
@@ -122,6 +133,7 @@ func (w *Watch) Close() {
 		r.left = now
 		r.poke()
 	}
+	return last == 0 && r.outgoing
 }
 
 // After waits until a poll that started no earlier than t has ended, has one made
@@ -177,17 +189,17 @@ func (r *resource) poke() {
 // run polls until the resource is retired or ctx ends.
 func (r *resource) run(ctx context.Context) {
 	for r.wait(ctx) {
-		if !r.p.acquire(ctx) {
-			return
+		if slot, ok := r.p.acquire(ctx); ok {
+			r.poll(ctx)
+			<-slot
 		}
-		r.poll(ctx)
-		r.p.release()
 	}
 }
 
 // wait returns true when a poll is due, false when there will be no other.
 func (r *resource) wait(ctx context.Context) bool {
 	for {
+		r.adopt()
 		due, abandoned := r.timers()
 		now := time.Now()
 		if !abandoned.IsZero() && !now.Before(abandoned) && r.p.retire(r) {
@@ -260,21 +272,6 @@ func (r *resource) sleep(ctx context.Context, now, due, abandoned time.Time) boo
 	}
 	return true
 }
-
-// acquire waits for leave to poll. It reports false when ctx ends.
-func (p *Poller) acquire(ctx context.Context) bool {
-	if p.rate != nil && p.rate.Wait(ctx) != nil {
-		return false
-	}
-	select {
-	case p.slots <- struct{}{}:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
-func (p *Poller) release() { <-p.slots }
 
 var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
@@ -462,10 +459,11 @@ func (r *resource) takeWatchedLocked() watched {
 	r.countWatchedLocked(time.Now())
 	seconds := r.watched
 	r.watched = 0
-	if r.req.Rule.Purpose != "" {
+	rule := r.rule.Load()
+	if rule.Purpose != "" {
 		return watched{}
 	}
-	return watched{seconds, seconds / r.req.Rule.Interval.Seconds()}
+	return watched{seconds, seconds / rule.Interval.Seconds()}
 }
 
 // log names the resource by its rule and path; a query may hold a secret.

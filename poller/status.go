@@ -101,7 +101,7 @@ func (p *Poller) Rules() map[string]RuleStatus {
 	p.mu.Unlock()
 	now := time.Now()
 	for _, r := range p.resources() {
-		s := rules[r.req.Rule.Name]
+		s := rules[r.rule.Load().Name]
 		s.Resources++
 		if newest := r.newest.Load(); newest != nil && newest.Err != nil {
 			s.Failing++
@@ -109,10 +109,10 @@ func (p *Poller) Rules() map[string]RuleStatus {
 				s.Stalest = max(s.Stalest, now.Sub(at))
 			}
 		}
-		if r.req.Rule.Purpose == "" {
+		if r.rule.Load().Purpose == "" {
 			s.Watchers += r.watchers()
 		}
-		rules[r.req.Rule.Name] = s
+		rules[r.rule.Load().Name] = s
 	}
 	return rules
 }
@@ -131,7 +131,7 @@ type Usage struct {
 // Usage returns what the Poller holds and does now.
 func (p *Poller) Usage() Usage {
 	all := p.resources()
-	u := Usage{Resources: len(all), Polling: len(p.slots)}
+	u := Usage{Resources: len(all), Polling: len(p.allowed.Load().slots)}
 	for _, r := range all {
 		if s := r.newest.Load(); s != nil {
 			u.DocumentBytes += s.size()
@@ -186,7 +186,7 @@ func (p *Poller) Resources(s Selection) (part []ResourceStatus, total int) {
 	for _, r := range p.resources() {
 		path, _, _ := strings.Cut(r.req.URL, "?")
 		switch {
-		case s.Rule != "" && r.req.Rule.Name != s.Rule:
+		case s.Rule != "" && r.rule.Load().Name != s.Rule:
 		case s.State != "" && stateOf(r.newest.Load()) != s.State:
 		case s.Text != "" && !strings.Contains(path, s.Text) && r.user() != s.Text:
 		default:
@@ -292,7 +292,7 @@ func (r *resource) status(now time.Time) ResourceStatus {
 	path, _, query := strings.Cut(r.req.URL, "?")
 	newest := r.newest.Load()
 	s := ResourceStatus{
-		ID: r.id(), Rule: r.req.Rule.Name, Purpose: r.req.Rule.Purpose, Path: path, Query: query, User: r.user(),
+		ID: r.id(), Rule: r.rule.Load().Name, Purpose: r.rule.Load().Purpose, Path: path, Query: query, User: r.user(),
 		State: stateOf(newest), Interval: time.Duration(r.interval.Load()),
 	}
 	if newest != nil {

@@ -171,7 +171,11 @@ func (r *resource) trail(patch []byte, doc *diff.Document) []step {
 		}
 		return []step{{r.base.Version, patch}}
 	}
-	return extendTrail(r.base.trail, r.base.Version, patch, len(doc.Bytes()))
+	steps := r.base.trail
+	if r.base.Merge { // under another rule: their patches are no JSON Patches
+		steps = nil
+	}
+	return extendTrail(steps, r.base.Version, patch, len(doc.Bytes()))
 }
 
 // isLines decides whether a body is JSON or text. What it was before counts: a
