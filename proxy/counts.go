@@ -125,7 +125,7 @@ type RequestCount struct {
 
 // Status returns what the proxy is at.
 func (p *Proxy) Status() Status {
-	limits := p.cfg.Limits
+	limits := p.now().cfg.Limits
 	s := Status{
 		Rules: p.Rules(), Usage: p.poller.Usage(), Connections: make(map[string]int), Passed: make(map[int]poller.Times),
 		Rejected: map[string]uint64{

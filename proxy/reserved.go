@@ -62,8 +62,9 @@ func (p *Proxy) serveReservedSocket(w *answer, r *http.Request) {
 // hash: nothing can be read from it, and it means nothing after a restart.
 func (p *Proxy) identity(r *http.Request) string {
 	h := hmac.New(sha256.New, p.secret[:])
-	kept := p.routes.Load().only(r.Header)
-	for _, name := range p.routes.Load().credentials {
+	now := p.now()
+	kept := now.only(r.Header)
+	for _, name := range now.credentials {
 		fmt.Fprintf(h, "%q %q\n", name, kept[name])
 	}
 	return base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:16])

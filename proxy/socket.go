@@ -45,6 +45,7 @@ type socket struct {
 	ws      *websocket.Conn
 	client  netip.Addr
 	header  http.Header                  // credentials for subscriptions to come
+	kept    []string                     // the names that header could have
 	log     func(status int, sent int64) // writes the access log's line; nil: there is none
 
 	// Only the reading goroutine uses this.
@@ -72,7 +73,8 @@ func (p *Proxy) serveSocket(w *answer, r *http.Request, e *endpoint, url string)
 		refuse(w, limit)
 		return
 	}
-	s := &socket{p: p, client: client, header: p.routes.Load().only(r.Header)}
+	now := p.now()
+	s := &socket{p: p, client: client, header: now.only(r.Header), kept: now.credentials}
 	h := &hijacker{ResponseWriter: w, wire: &s.wire}
 	ws, err := websocket.Accept(h, r, &websocket.AcceptOptions{
 		Subprotocols: []string{subprotocol}, InsecureSkipVerify: true, CompressionMode: p.compression(),
@@ -136,7 +138,7 @@ func (s *socket) readMessage() bool {
 		return false
 	}
 	switch {
-	case !s.messages.allow(ticks(), messageRate, messageBurst+2*s.p.cfg.Limits.SubscriptionsPerConnection):
+	case !s.messages.allow(ticks(), messageRate, messageBurst+2*s.p.now().cfg.Limits.SubscriptionsPerConnection):
 		s.ws.Close(websocket.StatusPolicyViolation, "too many messages")
 		return false
 	case kind != websocket.MessageText:
@@ -210,7 +212,7 @@ func (s *socket) handle(text []byte) {
 // resolve finds what a subscribe message names.
 func (s *socket) resolve(m subscribe) {
 	asked, _, _ := strings.Cut(m.URL, "#")
-	e, url, err := s.p.routes.Load().resolve(asked)
+	e, url, err := s.p.now().resolve(asked)
 	if err != nil {
 		s.refuse(m.URL, m.URL, codeNotFound, "no rule matches this url; it is a path and query such as /api/x")
 		return

@@ -7,7 +7,7 @@ import "pollbridge/poller"
 func (p *Proxy) Rules() []poller.RuleStatus {
 	known := p.poller.Rules()
 	var rules []poller.RuleStatus
-	for _, e := range p.routes.Load().endpoints {
+	for _, e := range p.now().endpoints {
 		s := known[e.rule.Name]
 		s.Rule = e.rule.Name
 		rules = append(rules, s)

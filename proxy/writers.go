@@ -5,6 +5,8 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+
+	"pollbridge/poller"
 )
 
 // writers are the goroutines that send. There are as many as can run at once,
@@ -112,7 +114,9 @@ func (o *outbox) count() {
 // A task is a subscription whose client does not know the newest.
 type task struct {
 	sub    *subscription
+	watch  source
 	ending bool // nor that it ends
+	reason *poller.Error
 }
 
 // write sends what is due to the socket.
@@ -123,7 +127,7 @@ func (s *socket) write(o *outbox) {
 	}
 	o.frames = o.frames[:0]
 	for _, t := range o.tasks {
-		s.news(o, t.sub, t.ending)
+		s.news(o, t)
 	}
 	rest, done, err := s.wire.try(&o.sender, o.frames)
 	switch {
@@ -158,7 +162,10 @@ func (s *socket) takeDue(o *outbox) bool {
 		if old := sub.replaces; old != nil {
 			sub.view.version, sub.replaces = old.view.version, nil
 		}
-		o.tasks = append(o.tasks, task{sub, sub.ending})
+		if sub.anew {
+			sub.view, sub.anew = view{version: sub.view.version}, false
+		}
+		o.tasks = append(o.tasks, task{sub, sub.watch, sub.ending, sub.reason})
 	}
 	clear(s.due)
 	s.due = s.due[:0]
