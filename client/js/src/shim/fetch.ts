@@ -19,9 +19,9 @@ function dress(response: any, a: Answer, signal: AbortSignal): Response {
 }
 
 /** What may be told again of a response. Its body is copied before anybody else has begun to read it. */
-async function copy(response: Response, started: number): Promise<Answer | undefined> {
+async function copy(response: Response, { started, date }: Round): Promise<Answer | undefined> {
   const { url, status, statusText, type } = response
-  const answer: Answer = { url, status, statusText, type, headers: [...response.headers], started }
+  const answer: Answer = { url, status, statusText, type, headers: [...response.headers], started, date }
   if (response.redirected || !keepable(answer)) return
   answer.text = new TextDecoder('utf-8', { ignoreBOM: true }).decode(await response.clone().arrayBuffer())
   return answer
@@ -47,7 +47,7 @@ export function patchFetch() {
       // The network says what is wrong with it.
     }
     if (!asked) return network()
-    const [{ answer, started, ended }, signal] = asked
+    const [round, signal] = asked, { answer, ended } = round
     if (answer) {
       return new Promise((resolve, reject) => later(() => {
         if (signal!.aborted) reject(signal!.reason)
@@ -55,7 +55,7 @@ export function patchFetch() {
       }))
     }
     const promise: Promise<Response> = network()
-    promise.then((response) => ended(response.status, () => copy(response, started)), () => ended(0))
+    promise.then((response) => ended(response.status, () => copy(response, round)), () => ended(0))
     return promise
   })
 }

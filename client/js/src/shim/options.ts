@@ -2,7 +2,7 @@
 export interface ShimOptions {
   /** Only URLs that begin so, or match. Default: all. */
   include?: (string | RegExp)[]
-  /** No URL that begins so, or matches. */
+  /** No URL that begins so, or matches. What is written there is no reason for doubts. */
   exclude?: (string | RegExp)[]
   /** Other origins that pollbridge stands before. */
   origins?: string[]
@@ -28,7 +28,7 @@ const origins = [location.origin, ...list('origins')]
 const matches = (url: URL) => (pattern: string | RegExp) =>
   typeof pattern === 'string' ? url.href.startsWith(new URL(pattern, location.href).href) : pattern.test(url.href)
 
-/** Reports whether a URL is on an origin that pollbridge stands before. */
-export const isOurs = (url: URL) => origins.includes(url.origin)
+/** Reports whether a URL is on an origin that pollbridge stands before, and not to be left alone. */
+export const isOurs = (url: URL) => origins.includes(url.origin) && !exclude.some(matches(url))
 
-export const isIncluded = (url: URL) => isOurs(url) && (!include.length || include.some(matches(url))) && !exclude.some(matches(url))
+export const isIncluded = (url: URL) => !include.length || include.some(matches(url))

@@ -1,6 +1,7 @@
 // The traps that a page's own polls set for whoever answers them, and what the shim does about each.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { startBackend } from '../server.mjs'
 import { getBrowser, options, rules, startSite, until } from './harness.mjs'
 
 const icon = '<!doctype html><meta charset=utf-8><title>page</title><link rel=icon href=data:,>'
@@ -46,16 +47,18 @@ test('what is polled is answered from memory, and the page is told of changes', 
     return poll('/api/orders', memory)
   })
   const asked = tab.requests.length
+  assert.deepEqual(await tab.evaluate(() => updates), []) // what the page has seen is no news
   site.backend.set('/api/orders', [{ id: 1, state: 'sent' }, { id: 2, state: 'open' }])
   await tab.waitForFunction(() => updates.length)
   assert.equal(await tab.evaluate(() => fetch('/api/orders').then((r) => r.text())), '[{"id":1,"state":"sent"},{"id":2,"state":"open"}]')
   assert.equal(tab.requests.length, asked)
-  assert.deepEqual(await tab.evaluate(() => updates[0]), site.origin + '/api/orders')
+  assert.deepEqual(await tab.evaluate(() => updates), [site.origin + '/api/orders'])
 })
 
 test('nothing is watched before it was polled again and again, nor what no rule names', options, async (t) => {
-  const site = await startSite(t)
-  for (const path of ['/api/orders', '/api/other', '/api/since']) site.backend.set(path, { path })
+  const site = await startSite(t, { yaml: rules('/api/orders', { path: '/api/slow', interval: '50ms', vary: [], serve: false }) })
+  for (const path of ['/api/orders', '/api/other']) site.backend.set(path, { path })
+  site.backend.set('/api/slow', () => new Promise((resolve) => setTimeout(resolve, 150, { slow: true })))
   const tab = await open(t, site)
   // Each once, and cursors: no key comes back.
   await tab.evaluate(async () => {
@@ -68,9 +71,18 @@ test('nothing is watched before it was polled again and again, nor what no rule 
   })
   assert.equal(tab.sockets, 0)
   // What is asked for as soon as it is answered paces itself by the answers, as long-polls do.
-  await tab.evaluate(async () => { for (let i = 0; i < 6; i++) await poll('/api/orders', () => true) })
+  await tab.evaluate(async () => { for (let i = 0; i < 6; i++) await poll('/api/slow', () => true) })
   assert.equal(tab.sockets, 0)
   assert.deepEqual(await tab.evaluate(async () => [...new Set((await reasons('/api/other', 12)).slice(6))]), ['not_found'])
+})
+
+test('what the network answers to this page alone is not answered from memory', options, async (t) => {
+  const site = await startSite(t, { yaml: rules({ path: '/api/orders', interval: '50ms', vary: [], serve: false }) })
+  site.backend.set('/api/orders', (req) => ({ for: req.headers['x-requested-with'] ?? 'anybody' }))
+  const tab = await open(t, site)
+  const found = await tab.evaluate(async () => [await reasons('/api/orders', 12, { headers: { 'X-Requested-With': 'XMLHttpRequest' } }), await poll('/api/orders', memory)])
+  assert.ok(!found[0].includes(null), String(found[0]))
+  assert.equal(found[1], '{"for":"anybody"}')
 })
 
 test('cache busters make no new resource where the rule says so too', options, async (t) => {
@@ -149,14 +161,18 @@ test('a page reads the numbers, the members and their order as the API wrote the
   send(value(2).replace('é', '\\u00e9').replace(/,/g, ', ').replace('"twice"', '"twice": 1, "twice"'))
   assert.equal(await tab.evaluate(() => poll('/api/orders', (text, note) => memory(text, note) && text.includes('"v":2'))), value(2))
 
-  // A member that is new: nobody but the API knows its place.
-  send('{"z":1,"a":2,"list":[1]}')
+  // A member that is new: nobody but the API knows its place, and a patch does not say.
+  const note = '"note":"' + 'long enough for a patch to be shorter '.repeat(5) + '"'
+  send(`{"z":1,"a":2,"list":[1],${note}}`)
   await tab.evaluate(() => poll('/api/orders', (text, note) => memory(text, note) && text.startsWith('{"z"')))
-  send('{"z":1,"m":3,"a":2,"list":[1,2,3]}')
-  await tab.evaluate(() => poll('/api/orders', (text, note) => {
-    if (text.includes('m') && text !== '{"z":1,"m":3,"a":2,"list":[1,2,3]}') throw new Error(text)
-    return memory(text, note) && text.includes('m')
-  }))
+  for (const added of ['"m":3,', '"m":3,"l":{"y":1},', '"m":3,"l":{"y":1,"x":{}},']) {
+    const wanted = `{"z":1,${added}"a":2,"list":[1,2,3],${note}}`
+    send(wanted)
+    await tab.evaluate(([wanted, added]) => poll('/api/orders', (text, note) => {
+      if (text.includes(added.slice(-9)) && text !== wanted) throw new Error(text)
+      return memory(text, note) && text === wanted
+    }), [wanted, added])
+  }
 })
 
 test('headers that say something about the document are those of the document', options, async (t) => {
@@ -261,7 +277,7 @@ test('where the way to the API, or the API, fails, the page polls as it did befo
   assert.ok(!found.includes(null), String(found))
 })
 
-test('a connection that died unseen is noticed, and sessions are kept alive', options, async (t) => {
+test('the network is asked now and then: a connection that died unseen is noticed, and sessions are kept alive', options, async (t) => {
   const site = await startSite(t)
   site.backend.set('/api/orders', { orders: 1 })
   const context = await (await getBrowser()).newContext()
@@ -270,8 +286,12 @@ test('a connection that died unseen is noticed, and sessions are kept alive', op
   await tab.evaluate(() => poll('/api/orders', memory))
   site.relay.mute(true)
   site.backend.set('/api/orders', { orders: 2 })
-  await tab.clock.fastForward(31_000)
-  assert.equal(await tab.evaluate(() => poll('/api/orders', (text) => text === '{"orders":2}')), '{"orders":2}')
+  const asked = tab.requests.length
+  await tab.evaluate(() => { setInterval(async () => { window.shown = await (await fetch('/api/orders')).text() }, 2000) })
+  await tab.clock.runFor(29_000)
+  assert.equal(tab.requests.length, asked)
+  await tab.clock.runFor(6_000)
+  await until(() => tab.evaluate(() => window.shown === '{"orders":2}'))
 })
 
 test('what is not polled any more is not watched any more', options, async (t) => {
@@ -369,4 +389,104 @@ test('text is answered as it is', options, async (t) => {
   assert.equal(await tab.evaluate(() => poll('/part', memory)), '<li>1.0</li>\n<li>two</li>\n')
   site.backend.set('/part', '<li>1.0</li>\n<li>three</li>\n')
   assert.equal(await tab.evaluate(() => poll('/part', (text, note) => memory(text, note) && text.includes('three'))), '<li>1.0</li>\n<li>three</li>\n')
+})
+
+test('documents that no cache may keep are answered too, each as the network has it', options, async (t) => {
+  const site = await startSite(t, { yaml: rules({ path: '/api/orders', interval: '50ms', vary: ['Cookie'] }) })
+  const send = (n) => site.backend.set('/api/orders', (req, res) => void res.writeHead(200, { 'content-type': 'application/json', 'cache-control': 'private, no-store' }).end(`{"n": ${n}.0}`))
+  send(1)
+  const context = await (await getBrowser()).newContext()
+  await context.addCookies([{ name: 'sid', value: 'alice', url: site.origin }])
+  const tab = await open(t, site, { context })
+  assert.equal(await tab.evaluate(() => poll('/api/orders', memory)), '{"n": 1.0}')
+  send(2)
+  assert.equal(await tab.evaluate(() => poll('/api/orders', (text, note) => memory(text, note) && text.includes('2'))), '{"n":2.0}')
+})
+
+test('two who poll the same at their own times are one poll', options, async (t) => {
+  const site = await startSite(t)
+  site.backend.set('/api/orders', { orders: 1 })
+  const tab = await open(t, site)
+  await tab.evaluate(() => {
+    const ask = () => fetch('/api/orders').then((r) => r.text())
+    setInterval(ask, 600)
+    setTimeout(() => setInterval(ask, 600), 150)
+  })
+  await tab.waitForFunction(() => pollbridgeShim.notes.filter((n) => n.from === 'memory').length > 2)
+})
+
+test('every way of writing counts, but not to what is excluded', options, async (t) => {
+  const site = await startSite(t, { yaml: rules({ path: '/api/orders', interval: '10s', vary: [], refresh_on: ['PUT /orders/{id}'] }) })
+  let n = 1
+  site.backend.set('/api/orders', () => ({ n }))
+  site.backend.set('/orders/1', () => ({ n: ++n }))
+  site.backend.set('/rum/beat', {})
+  const tab = await open(t, site, { attributes: 'data-exclude="/rum/"' })
+  await tab.evaluate(() => poll('/api/orders', memory))
+  const found = await tab.evaluate(async () => {
+    await fetch('/rum/beat', { method: 'POST' })
+    const before = await reasons('/api/orders', 1)
+    const x = new XMLHttpRequest()
+    x.open('PUT', '/orders/1', false)
+    x.send()
+    return [before, (await (await fetch('/api/orders')).json()).n]
+  })
+  assert.deepEqual(found, [[null], 2])
+})
+
+test('an API on another origin is answered for where the page says so', options, async (t) => {
+  const pages = await startBackend()
+  t.after(() => pages.close())
+  const site = await startSite(t, { yaml: `origins: ["${pages.origin}"]\n` + rules('/api/orders') })
+  site.backend.set('/api/orders', (req, res) => void res.writeHead(200, { 'content-type': 'application/json', 'access-control-allow-origin': pages.origin, 'access-control-allow-credentials': 'true', 'x-hidden': '1' }).end('{"orders":1}'))
+  pages.set('/page', icon + `<script src="${site.origin}/.pollbridge/shim.js" data-origins="${site.origin}" data-debug></script>`)
+  const context = await (await getBrowser()).newContext()
+  t.after(() => context.close())
+  const tab = await context.newPage()
+  await tab.goto(pages.origin + '/page')
+  const found = await tab.evaluate(async (url) => {
+    const look = async (init) => {
+      const r = await fetch(url, init)
+      return [r.type, r.url, [...r.headers.keys()], await r.text()]
+    }
+    const init = { credentials: 'include' }, first = await look(init)
+    for (let i = 0; pollbridgeShim.notes.at(-1)?.from !== 'memory' && i < 200; i++) {
+      await new Promise((resolve) => setTimeout(resolve, 110))
+      await look(init)
+    }
+    const n = pollbridgeShim.notes.length, last = await look(init), from = pollbridgeShim.notes.slice(n)
+    await look({}) // nobody's
+    return { same: JSON.stringify(first) === JSON.stringify(last), first, last, from, after: pollbridgeShim.notes.length - n, corner: document.querySelector('pre').textContent }
+  }, site.origin + '/api/orders')
+  assert.ok(found.same, JSON.stringify(found))
+  assert.equal(found.from[0].from, 'memory')
+  assert.equal(found.after, 1)
+  assert.match(found.corner, /^\d+ network http:.*\n(.*\n)*\d+ memory http:/)
+})
+
+test('a page that writes all the time is shown nothing old', options, async (t) => {
+  const site = await startSite(t, { yaml: rules({ path: '/api/orders', interval: '50ms', vary: [], refresh_on: ['POST /api/orders/{id}'] }) })
+  let n = 1
+  site.backend.set('/api/orders', () => ({ n }))
+  site.backend.set('/api/orders/1', () => ({ n: ++n }))
+  const tab = await open(t, site)
+  await tab.evaluate(() => poll('/api/orders', memory))
+  const faults = await tab.evaluate(async () => {
+    const faults = []
+    let written = 0
+    const writer = (async () => {
+      for (let i = 0; i < 20; i++) {
+        written = (await (await fetch('/api/orders/1', { method: 'POST' })).json()).n
+        await new Promise((resolve) => setTimeout(resolve, 60))
+      }
+    })()
+    for (let i = 0; i < 20; i++) {
+      const before = written, { n } = await (await fetch('/api/orders')).json()
+      if (n < before) faults.push([before, n])
+      await beat()
+    }
+    await writer
+    return faults
+  })
+  assert.deepEqual(faults, [])
 })
