@@ -147,5 +147,5 @@ export function patchXHR() {
       if (call) record(call, args)
     })
   recorded('setRequestHeader', (call, [name, value]) => call.headers.push(['' + name, ('' + value).trim()]))
-  recorded('overrideMimeType', (call) => { call.odd = true })
+  recorded('overrideMimeType', (call, [type]) => { call.odd ||= /charset|xml/i.test(type) }) // else the text stays the same
 }
