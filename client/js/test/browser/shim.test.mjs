@@ -1,5 +1,6 @@
 // The traps that a page's own polls set for whoever answers them, and what the shim does about each.
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { startBackend } from '../server.mjs'
 import { getBrowser, options, rules, startSite, until } from './harness.mjs'
@@ -489,4 +490,49 @@ test('a page that writes all the time is shown nothing old', options, async (t) 
     return faults
   })
   assert.deepEqual(faults, [])
+})
+
+// What docs/shim.md says.
+
+const document = readFileSync(new URL('../../../../docs/shim.md', import.meta.url), 'utf8')
+const blocks = (language) => [...document.matchAll(new RegExp('```' + language + '\\n(.*?)```', 'gs'))].map((m) => m[1])
+
+test('the document has every reason and every setting', () => {
+  const source = (name) => readFileSync(new URL(`../../src/shim/${name}.ts`, import.meta.url), 'utf8')
+  const reasons = [...source('polls').matchAll(/(?:return |leave\(|why : )'([a-z ]+)'/g)].map((m) => m[1])
+  const explained = [...document.matchAll(/^\| `([a-z ]+)` \| /gm)].map((m) => m[1])
+  assert.deepEqual(explained.sort(), [...new Set(reasons)].sort())
+  const attributes = ['debug', ...new Set([...source('options').matchAll(/data\.(\w+)|list\('(\w+)'\)/g)].map((m) => m[1] ?? m[2]))]
+  assert.deepEqual([...document.matchAll(/^\| `data-(\w+)`/gm)].map((m) => m[1]).sort(), [...new Set(attributes)].sort())
+})
+
+test('what the document shows works', options, async (t) => {
+  const site = await startSite(t, { yaml: rules('/api/orders', '/api/export') })
+  site.backend.set('/api/orders', { n: 1 })
+  site.backend.set('/api/export', { n: 1 })
+  const [plain, debug, settings] = blocks('html'), [table, update, restore] = blocks('js')
+  for (const tag of [plain, debug, settings]) {
+    site.backend.set('/page', icon.replace('<title>', tag + '<title>'))
+    const tab = await site.open('/page')
+    const lines = []
+    tab.on('console', (m) => lines.push(m.text()))
+    await tab.evaluate((update) => {
+      window.loadOrders = async () => { window.shown = (await (await fetch('/api/orders')).json()).n }
+      ;(0, eval)(update)
+      setInterval(loadOrders, 150)
+      setInterval(() => fetch('/api/export'), 150)
+    }, update)
+    const memory = (url) => tab.waitForFunction((url) => pollbridgeShim.notes.some((n) => n.from === 'memory' && n.url.endsWith(url)), url)
+    await memory('/api/orders')
+    if (tag === settings) assert.deepEqual(await tab.evaluate(() => pollbridgeShim.notes.filter((n) => n.url.endsWith('/api/export'))), [])
+    else await memory('/api/export')
+    assert.equal(lines.some((line) => line.startsWith('pollbridge: memory ')), tag !== plain)
+    assert.equal(await tab.evaluate(() => document.querySelectorAll('pre').length), tag === plain ? 0 : 1)
+    await tab.evaluate(table)
+    await tab.evaluate(restore)
+    let asked = false
+    tab.on('request', () => { asked = true })
+    await until(() => asked)
+    await tab.context().close()
+  }
 })
