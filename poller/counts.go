@@ -1,7 +1,6 @@
 package poller
 
 import (
-	"encoding/json"
 	"maps"
 	"sync"
 	"time"
@@ -17,7 +16,7 @@ type Counts struct {
 	NotModified uint64 `json:"not_modified"` // the upstream said so: 304
 	Errors      uint64 `json:"errors"`       // no document could be had
 
-	PollTimes   Times  `json:"poll_times"`   // of the exchanges with the upstream
+	PollTimes   Times  `json:"-"`            // of the exchanges with the upstream
 	PolledBytes uint64 `json:"polled_bytes"` // of bodies, as they crossed the network: compressed if they were
 
 	// What was sent to watchers: sockets, streams, and long-polls that were
@@ -128,26 +127,6 @@ func (t *Times) Count() (n uint64) {
 		n += c
 	}
 	return n
-}
-
-// MarshalJSON writes the number, the sum, and how many were within each bound,
-// in seconds.
-func (t Times) MarshalJSON() ([]byte, error) {
-	type within struct {
-		Seconds float64 `json:"seconds"`
-		Count   uint64  `json:"count"`
-	}
-	all := make([]within, len(Within))
-	n := uint64(0)
-	for i, bound := range Within {
-		n += t.Classes[i]
-		all[i] = within{bound.Seconds(), n}
-	}
-	return json.Marshal(struct {
-		Count  uint64   `json:"count"`
-		Sum    float64  `json:"sum_seconds"`
-		Within []within `json:"within"`
-	}{t.Count(), t.Sum.Seconds(), all})
 }
 
 // A tally is Counts that many may add to. It is locked once a poll and once a

@@ -17,10 +17,11 @@ import (
 
 // A RuleStatus is one rule and what it is at.
 type RuleStatus struct {
-	Rule      string // its pattern
-	Resources int    // that are polled
-	Failing   int    // of these, the ones whose latest poll failed
-	Watchers  int    // sockets, streams and requests that wait
+	Rule      string        // its pattern
+	Interval  time.Duration // as it is configured; set by who has the configuration
+	Resources int           // that are polled
+	Failing   int           // of these, the ones whose latest poll failed
+	Watchers  int           // sockets, streams and requests that wait
 	Counts
 
 	Stalest time.Duration     // how long ago the upstream was last read for the one that fails longest
@@ -75,8 +76,9 @@ type Resource struct {
 // A PatchedChange is a Change with the patch that says it.
 type PatchedChange struct {
 	Change
-	Patch []byte // RFC 6902 or, if Merge, RFC 7396; nil where it is not kept
-	Merge bool
+	Patch  []byte // RFC 6902 or, if Merge, RFC 7396; nil where it is not kept
+	Merge  bool
+	Before []byte // the document that the patch applies to, as JSON; nil where it was not kept
 }
 
 // tallyLocked returns what a rule's counts are kept in. p.mu is held.
@@ -207,11 +209,12 @@ func (p *Poller) Resources(s Selection) (part []ResourceStatus, total int) {
 }
 
 // Resource returns the resource of an ID; not ok where it is not polled, or
-// not any more.
-func (p *Poller) Resource(id string) (res Resource, ok bool) {
+// not any more. With documents it keeps, for a minute from now on, those that
+// are replaced, so that a change can be shown with what was there before.
+func (p *Poller) Resource(id string, documents bool) (res Resource, ok bool) {
 	for _, r := range p.resources() {
 		if r.id() == id {
-			return r.detail(time.Now()), true
+			return r.detail(time.Now(), documents), true
 		}
 	}
 	return Resource{}, false
@@ -314,9 +317,12 @@ func (r *resource) status(now time.Time) ResourceStatus {
 	return s
 }
 
-func (r *resource) detail(now time.Time) Resource {
+func (r *resource) detail(now time.Time, documents bool) Resource {
 	d := Resource{ResourceStatus: r.status(now)}
 	r.history.mu.Lock()
+	if documents {
+		r.history.lookedAt = now
+	}
 	d.Polls = r.history.polls.list()
 	changes := r.history.changes.list()
 	r.history.mu.Unlock()
@@ -324,6 +330,9 @@ func (r *resource) detail(now time.Time) Resource {
 	at := -1 // in the trail, the step of the change at hand
 	for _, c := range changes {
 		p := PatchedChange{Change: c}
+		if documents && c.before != nil {
+			p.Before = c.before.Bytes()
+		}
 		if newest != nil && at < 0 && c.version == newest.Version {
 			at = len(newest.trail)
 		}

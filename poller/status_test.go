@@ -22,7 +22,7 @@ func only(t *testing.T, p *Poller) Resource {
 	if total != 1 || len(part) != 1 {
 		t.Fatalf("%d resources of %d, want the one", len(part), total)
 	}
-	r, ok := p.Resource(part[0].ID)
+	r, ok := p.Resource(part[0].ID, false)
 	if !ok {
 		t.Fatalf("there is no resource %s", part[0].ID)
 	}
@@ -171,7 +171,7 @@ func TestStatusTellsNoSecret(t *testing.T) {
 		users := map[string]int{}
 		for _, s := range part {
 			users[s.User]++
-			r, _ := p.Resource(s.ID)
+			r, _ := p.Resource(s.ID, false)
 			for i := range r.Changes {
 				if r.Changes[i].Patch == nil != (r.Changes[i].PatchBytes == 0) {
 					t.Errorf("change %d of %s: %d bytes, and the patch is %q", i, r.Path, r.Changes[i].PatchBytes, r.Changes[i].Patch)

@@ -64,6 +64,9 @@ func (r *resource) take(a *answer) (changed bool, err *Error) {
 // noteChange takes note of the document that follows base.
 func (r *resource) noteChange(next *Snapshot) {
 	c := Change{At: next.At, DocumentBytes: len(next.Body), version: next.Version}
+	if r.base != nil {
+		c.before = r.base.Doc
+	}
 	switch {
 	case len(next.trail) > 0:
 		c.PatchBytes = len(next.trail[len(next.trail)-1].patch)

@@ -91,14 +91,14 @@ func (t *trials) add(name string, n int) {
 
 // An aviary is one world of a test with canaries.
 type aviary struct {
-	t       *testing.T
-	tried   *trials
-	proxy   *Proxy
-	front   *pipe.Listener
-	users   []*user
-	log     lockedBuffer
-	began   time.Time
-	refresh http.Handler // the operator's
+	t        *testing.T
+	tried    *trials
+	proxy    *Proxy
+	front    *pipe.Listener
+	users    []*user
+	log      lockedBuffer
+	began    time.Time
+	operator http.Handler // what is there for this one
 
 	mu       sync.Mutex // guards the fields below
 	r        *rand.Rand
@@ -172,7 +172,7 @@ func (a *aviary) play() {
 	}
 	server := &http.Server{Handler: a.proxy, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}
 	go server.Serve(a.front)
-	a.refresh = admin.New(admin.Options{Refresh: a.proxy.Refresh})
+	a.operator = admin.New(admin.Options{Refresh: a.proxy.Refresh, Status: a.proxy})
 
 	ctx, end := context.WithTimeout(context.Background(), 90*time.Second)
 	var running sync.WaitGroup
@@ -237,19 +237,33 @@ func (a *aviary) events(ctx context.Context) {
 		}
 		if refresh {
 			a.tried.add("refresh", 1)
-			for _, r := range []*http.Request{
-				httptest.NewRequest("POST", "/refresh", nil), httptest.NewRequest("POST", "/refresh?url=/default/1&url=//", nil),
-				httptest.NewRequest("GET", "/", nil), httptest.NewRequest("GET", "/livez", nil), httptest.NewRequest("GET", "/readyz", nil), httptest.NewRequest("GET", "/metrics", nil),
-			} {
-				rec := httptest.NewRecorder()
-				a.refresh.ServeHTTP(rec, r)
-				if text := rec.Body.String() + fmt.Sprint(rec.Header()); strings.Contains(text, "canary") {
-					a.t.Errorf("%s tells the operator a secret: %s", r.URL, text)
-				}
+			a.operate("POST", "/refresh")
+			a.operate("POST", "/refresh?url=/default/1&url=//")
+			for _, path := range []string{"/", "/livez", "/readyz", "/metrics", "/status"} {
+				a.operate("GET", path)
+			}
+			for _, id := range resourceID.FindAllStringSubmatch(a.operate("GET", "/status/resources"), 5) {
+				a.operate("GET", "/status/resources/"+id[1])
 			}
 		}
 		time.Sleep(d)
 	}
+}
+
+var resourceID = regexp.MustCompile(`"id":"([0-9a-f]+)"`)
+
+// operate has the operator do or look at something, which may tell no secret.
+func (a *aviary) operate(method, target string) string {
+	rec := httptest.NewRecorder()
+	a.operator.ServeHTTP(rec, httptest.NewRequest(method, "http://localhost"+target, nil))
+	text := rec.Body.String()
+	if strings.Contains(text+fmt.Sprint(rec.Header()), "canary") {
+		a.t.Errorf("%s tells the operator a secret: %s", target, text)
+	}
+	if rec.Code == http.StatusForbidden {
+		a.t.Errorf("%s: %s", target, text)
+	}
+	return text
 }
 
 var secretWord = regexp.MustCompile(`canary([^a-z ])([a-z]+)`)
