@@ -1,5 +1,5 @@
 import { type Answer, keepable } from './answer.js'
-import { isOurs } from './options.js'
+import { isExcluded, isOurs } from './options.js'
 import { type Round, begin } from './polls.js'
 import { later, wrap } from './wrap.js'
 
@@ -30,8 +30,9 @@ async function copy(response: Response, { started, date }: Round): Promise<Answe
 function ask(input: any, init: RequestInit = {}): [Round, AbortSignal?] | undefined {
   const method = '' + (init.method ?? input.method ?? 'GET')
   const url = new URL(input.url ?? input, document.baseURI)
-  if (!isOurs(url)) return
-  if (!/^get$/i.test(method)) return [begin(method, url)]
+  const ours = isOurs(url)
+  if (isExcluded(url) || (!ours && (init.credentials ?? input.credentials) !== 'include')) return
+  if (!ours || !/^get$/i.test(method)) return [begin(method, url)]
   const { headers, signal, credentials, mode, cache, integrity, keepalive } = new Request(input, init)
   const simple = cache === 'default' && !integrity && !keepalive && !signal.aborted && /^(cors|same-origin)$/.test(mode) &&
     (credentials === 'include' || (credentials !== 'omit' && url.origin === location.origin))

@@ -28,7 +28,9 @@ const origins = [location.origin, ...list('origins')]
 const matches = (url: URL) => (pattern: string | RegExp) =>
   typeof pattern === 'string' ? url.href.startsWith(new URL(pattern, location.href).href) : pattern.test(url.href)
 
-/** Reports whether a URL is on an origin that pollbridge stands before, and not to be left alone. */
-export const isOurs = (url: URL) => origins.includes(url.origin) && !exclude.some(matches(url))
+export const isExcluded = (url: URL) => exclude.some(matches(url))
+
+/** Reports whether a URL is on an origin that pollbridge stands before. */
+export const isOurs = (url: URL) => origins.includes(url.origin)
 
 export const isIncluded = (url: URL) => !include.length || include.some(matches(url))

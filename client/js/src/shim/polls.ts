@@ -35,7 +35,7 @@ function makePoll({ url, path, spelled }: Asked) {
     versions = []
     n = 0
     why = reason
-    rests = reason ? now() + long : 0
+    rests = reason ? now() + (reason === 'unauthorized' ? 30 * second : long) : 0
   }
 
   /** Holds the network's last answer against what is live: only what is the same resource has the same versions. */
@@ -89,7 +89,10 @@ function makePoll({ url, path, spelled }: Asked) {
         else versions = [], proved = false
         prove()
         if (isNew && real && real.version !== version) document.dispatchEvent(new CustomEvent('pollbridge:update', { detail: { url } }))
-      }, (code) => (code === 'unauthorized' ? forget() : leave(code)))
+      }, (code) => {
+        if (code === 'unauthorized') forget()
+        leave(code)
+      })
       live.wake()
     },
 
@@ -157,7 +160,6 @@ export function doubt() {
 /** Forgets every document. */
 export function forget() {
   for (const poll of watched()) poll.leave()
-  polls.clear()
 }
 
 function sweep() {
@@ -169,14 +171,7 @@ function sweep() {
 function pollOf(target: URL, headers: Iterable<Header>): Poll | undefined {
   const asked = read(target, headers)
   if (!asked) return
-  let jar = ''
-  try {
-    jar = document.cookie
-  } catch {
-    // There are none for such a page.
-  }
-  if (cookies !== jar) doubt()
-  cookies = jar
+  if (cookies !== (cookies = document.cookie)) doubt()
   if (due && !writing && now() - renewed > 10 * second) {
     due = false
     renewed = now()

@@ -1,5 +1,5 @@
 import { type Answer, type Header, essence, header, keepable } from './answer.js'
-import { isOurs } from './options.js'
+import { isExcluded, isOurs } from './options.js'
 import { type Round, begin } from './polls.js'
 import { later, wrap } from './wrap.js'
 
@@ -75,7 +75,7 @@ export function patchXHR() {
     calls.delete(xhr)
     try {
       const target = new URL(url, document.baseURI)
-      if (isOurs(target)) calls.set(xhr, { method: '' + method, url: target, headers: [], odd: !async || user != null || password != null, state: 0 })
+      if (!isExcluded(target)) calls.set(xhr, { method: '' + method, url: target, headers: [], odd: !async || user != null || password != null, state: 0 })
     } catch {
       // open() says what is wrong with it.
     }
@@ -91,11 +91,11 @@ export function patchXHR() {
   wrap(prototype, 'send', (native, xhr: XMLHttpRequest) => {
     const call = calls.get(xhr)
     if (call?.answer) invalid()
-    if (!call) return native()
+    if (!call || (!isOurs(call.url) && !xhr.withCredentials)) return native()
     const { url, method, headers, odd } = call
     let round: Round
     try {
-      const simple = !odd && xhr.responseType !== 'document' && (xhr.withCredentials || !isForeign(url))
+      const simple = isOurs(url) && !odd && xhr.responseType !== 'document' && (xhr.withCredentials || !isForeign(url))
       round = begin(method, url, simple ? headers : undefined)
     } catch {
       return native()
@@ -107,7 +107,7 @@ export function patchXHR() {
       fire(xhr, 'loadstart', 0)
       return later(() => deliver(xhr, call, answer))
     }
-    xhr.addEventListener('loadend', () => ended(xhr.status, () => copy(xhr, url, round)), { once: true })
+    xhr.addEventListener('loadend', () => (calls.get(xhr) === call ? ended(xhr.status, () => copy(xhr, url, round)) : ended(0)), { once: true })
     native()
   })
 

@@ -465,6 +465,27 @@ test('an API on another origin is answered for where the page says so', options,
   assert.match(found.corner, /^\d+ network http:.*\n(.*\n)*\d+ memory http:/)
 })
 
+test('a write with credentials to another origin counts: who is logged in there is here', options, async (t) => {
+  const other = await startBackend()
+  t.after(() => other.close())
+  const site = await startSite(t)
+  site.backend.set('/api/orders', { orders: 1 })
+  other.set('/login', (req, res) => void res.writeHead(200, { 'access-control-allow-origin': site.origin, 'access-control-allow-credentials': 'true' }).end())
+  const tab = await open(t, site)
+  for (const [how, asks] of [['omit', false], ['include', true], ['xhr', true]]) {
+    await tab.evaluate(() => poll('/api/orders', memory))
+    const found = await tab.evaluate(async ([url, how]) => {
+      const x = new XMLHttpRequest()
+      x.open('POST', url)
+      x.withCredentials = true
+      if (how === 'xhr') await new Promise((resolve) => { x.onload = resolve; x.send() })
+      else await fetch(url, { method: 'POST', credentials: how })
+      return (await reasons('/api/orders', 1))[0]
+    }, [other.origin + '/login', how])
+    assert.equal(found !== null, asks, `${how}: ${found}`)
+  }
+})
+
 test('a page that writes all the time is shown nothing old', options, async (t) => {
   const site = await startSite(t, { yaml: rules({ path: '/api/orders', interval: '50ms', vary: [], refresh_on: ['POST /api/orders/{id}'] }) })
   let n = 1
