@@ -513,6 +513,60 @@ test('a page that writes all the time is shown nothing old', options, async (t) 
   assert.deepEqual(faults, [])
 })
 
+test('through changes, cuts, writes and restarts a page is shown what the API has said, member by member, and never goes back', options, async (t) => {
+  const paths = ['/api/a', '/api/b', '/api/c']
+  const site = await startSite(t, { yaml: rules(...paths) })
+  const random = ((seed) => () => (seed = Math.imul(seed ^ (seed >>> 15), 0x2c1b3c6d) + 0x9e3779b9 | 0, (seed >>> 0) / 2 ** 32))(11)
+  const said = Object.fromEntries(paths.map((path) => [path, new Set()]))
+  const change = (path) => {
+    const documents = said[path], n = documents.size
+    const members = ['z', 'a', 'm', '7', 'b', 'x'].filter(() => random() < 0.7)
+    const value = () => [String(random()), '1.0', '9007199254740993', '"Bl\\u00e5"', '[]', '{"y":1,"x":-0.0}'][Math.floor(random() * 6)]
+    const text = `{"n":${n},"note":"${'long enough for patches to be shorter '.repeat(6)}",${members.map((m) => `"${m}":${value()},`).join('')}"list":[${Array.from({ length: 8 }, (_, i) => `{"id":${i},"v":${random() < 0.3 ? n : 0}.50}`)}]}`
+    documents.add(text)
+    site.backend.set(path, (req, res) => void res.writeHead(200, { 'content-type': 'application/json' }).end(text))
+  }
+  paths.forEach(change)
+  site.backend.set('/write', { ok: true })
+  const tab = await open(t, site)
+  await tab.evaluate((paths) => {
+    window.shown = []
+    const xhr = (path) => new Promise((resolve, reject) => {
+      const x = new XMLHttpRequest()
+      x.open('GET', path)
+      x.onload = () => resolve(x.responseText)
+      x.onerror = reject
+      x.send()
+    })
+    paths.forEach((path, i) => setInterval(async () => {
+      try {
+        shown.push([path, i ? await xhr(path) : await (await fetch(path)).text()])
+      } catch {} // while there is no way
+    }, 120 + i))
+  }, paths)
+  const memory = (n) => tab.waitForFunction((n) => pollbridgeShim.notes.filter((note) => note.from === 'memory').length > n, n)
+  await memory(10)
+  for (let round = 0; round < 30; round++) {
+    change(paths[round % 3])
+    await new Promise((resolve) => setTimeout(resolve, 100))
+    if (round % 10 === 3) site.relay.cut()
+    if (round % 10 === 6) await tab.evaluate(() => fetch('/write', { method: 'POST' }).catch(() => {}))
+    if (round === 15) await site.serve()
+  }
+  const compact = (text) => text.replaceAll('\\u00e5', 'å')
+  await tab.waitForFunction((n) => Object.entries(n).every(([path, n]) => shown.filter((s) => s[0] === path).at(-1)[1].startsWith(`{"n":${n},`)), Object.fromEntries(paths.map((path) => [path, said[path].size - 1])))
+  const newest = {}
+  for (const [path, text] of await tab.evaluate(() => shown)) {
+    const n = /"n":(\d+)/.exec(text)?.[1]
+    if (n === undefined) continue // a plain error, while pollbridge was restarted
+    // Members whose names are numbers come first in any JavaScript object, and so in what is written of it.
+    const order = (text) => compact(text).replace(/"7":([^,{[]*|\[\]|\{[^}]*\}),/, '')
+    assert.ok([...said[path]].some((document) => order(document) === order(text)), `${path} never said ${text}`)
+    assert.ok(+n >= (newest[path] ?? 0), `${path} went from ${newest[path]} to ${n}`)
+    newest[path] = +n
+  }
+})
+
 // What docs/shim.md says.
 
 const document = readFileSync(new URL('../../../../docs/shim.md', import.meta.url), 'utf8')
