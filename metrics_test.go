@@ -78,6 +78,7 @@ func TestMetrics(t *testing.T) {
 		`pollbridge_http_requests_total{code="2xx",transport="get"}`:         1,
 		`pollbridge_http_requests_total{code="4xx",transport="pass"}`:        1,
 		`pollbridge_passthrough_duration_seconds_count{code="4xx"}`:          1,
+		`pollbridge_sockets_closed_total{reason="slow"}`:                     0,
 		`pollbridge_rejections_total{reason="origin"}`:                       1,
 		`pollbridge_rejections_total{reason="subscriptions_per_connection"}`: 1,
 		`pollbridge_rejections_total{reason="connections"}`:                  0,
@@ -104,6 +105,7 @@ func TestMetrics(t *testing.T) {
 			t.Fatalf("%s\n%s", wrong, text)
 		}
 	}
+	r.errors.wait(t, `level=WARN msg="clients are turned away" reason=origin more=0`)
 	problems, err := promlint.New(strings.NewReader(text + "\n")).Lint()
 	if err != nil {
 		t.Fatal(err)

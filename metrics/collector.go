@@ -45,6 +45,7 @@ var (
 	connections   = desc("connections", "Connections that stay open.", "transport")
 	requests      = desc("http_requests_total", "Requests that have been answered; event streams count when they end, sockets when they are opened; by transport and class of status.", "transport", "code")
 	passedSeconds = desc("passthrough_duration_seconds", "How long requests that passed through took, both bodies included, by class of status; tunnels aside.", "code")
+	closed        = desc("sockets_closed_total", "Sockets that were closed, by why.", "reason")
 	rejections    = desc("rejections_total", "Who was turned away: a page of another origin, or by a limit.", "reason")
 	limit         = desc("limit", "A limit of the configuration.", "limit")
 
@@ -97,6 +98,9 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	for n, times := range s.Passed {
 		ch <- histogram(passedSeconds, &times, class(n))
+	}
+	for reason, n := range s.Closed {
+		counter(closed, n, reason)
 	}
 	for reason, n := range s.Rejected {
 		counter(rejections, n, reason)

@@ -28,22 +28,23 @@ import (
 
 // A Proxy serves one configuration at a time. Create it with New.
 type Proxy struct {
-	log       *slog.Logger
-	access    *slog.Logger      // nil: no line for each request
-	tracer    Tracer            // nil: nothing is traced
-	transport http.RoundTripper // of what passes through
-	state     atomic.Pointer[state]
-	reloading sync.Mutex // held while another state takes over
-	poller    *poller.Poller
-	clients   clients
-	counts    counts
-	sockets   sockets
-	writers   writers
-	tidy      tidy
-	touches   touches
-	secret    [32]byte      // of identities
-	leaving   chan struct{} // closed when the proxy begins to drain
-	drain     sync.Once
+	log          *slog.Logger
+	access       *slog.Logger      // nil: no line for each request
+	tracer       Tracer            // nil: nothing is traced
+	transport    http.RoundTripper // of what passes through
+	state        atomic.Pointer[state]
+	reloading    sync.Mutex // held while another state takes over
+	poller       *poller.Poller
+	clients      clients
+	counts       counts
+	passFailures seldom
+	sockets      sockets
+	writers      writers
+	tidy         tidy
+	touches      touches
+	secret       [32]byte      // of identities
+	leaving      chan struct{} // closed when the proxy begins to drain
+	drain        sync.Once
 }
 
 // Options are what a Proxy needs beyond its configuration. The zero value
@@ -78,7 +79,9 @@ func New(cfg *config.Config, o Options) (*Proxy, error) {
 }
 
 func (p *Proxy) passFailed(r *http.Request, err error) {
-	p.log.Warn("pass-through failed", "method", r.Method, "path", r.URL.Path, "err", poller.Discreet(err))
+	if more, ok := p.passFailures.tell(tellEvery); ok {
+		p.log.Warn("pass-through failed", "method", loggedMethod(r), "path", loggedPath(r), "err", poller.Discreet(err), "more", more)
+	}
 }
 
 // ServeHTTP implements http.Handler.

@@ -20,8 +20,9 @@ import (
 // touches are the identities that are kept alive: as many as resources may be
 // polled, so that nobody fills the memory with invented ones.
 type touches struct {
-	mu sync.Mutex // guards by, and refs and endpoint of what is in it
-	by map[[sha256.Size]byte]*touch
+	failed seldom
+	mu     sync.Mutex // guards by, and refs and endpoint of what is in it
+	by     map[[sha256.Size]byte]*touch
 }
 
 type touch struct {
@@ -126,7 +127,9 @@ func (p *Proxy) touch(key [sha256.Size]byte, t *touch) {
 	p.touches.mu.Unlock()
 	status, err := p.poller.Touch(context.Background(), poller.Request{Rule: e.rule, URL: t.url}, t.identity)
 	if err != nil || status >= 400 {
-		p.log.Info("touch failed", "rule", e.config.Path, "status", status, "err", err)
+		if more, ok := p.touches.failed.tell(tellEvery); ok {
+			p.log.Info("touch failed", "rule", e.config.Path, "status", status, "err", err, "more", more)
+		}
 	}
 }
 

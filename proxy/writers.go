@@ -143,9 +143,11 @@ func (s *socket) write(o *outbox) {
 // writeSlowly waits for a peer that does not take everything at once.
 func (s *socket) writeSlowly(frames net.Buffers) {
 	defer s.survive()
-	if s.wire.writeFrames(frames) == nil {
-		s.written()
+	if s.wire.writeFrames(frames) != nil {
+		s.blame(causeSlow)
+		return
 	}
+	s.written()
 }
 
 // takeDue takes over what is due. It reports false when nothing is.
