@@ -1,8 +1,6 @@
 package metrics
 
 import (
-	"sync"
-
 	"github.com/prometheus/client_golang/prometheus"
 
 	"pollbridge/poller"
@@ -61,15 +59,7 @@ var (
 )
 
 // A collector reads the status at each scrape.
-type collector struct {
-	Options
-
-	// What was saved is a difference, which falls while somebody is polled for
-	// who does not watch any more. A counter may not, so the most that it ever was
-	// is shown.
-	mu             sync.Mutex // guards the fields below
-	avoided, saved map[string]float64
-}
+type collector struct{ Options }
 
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
@@ -167,14 +157,6 @@ func (c *collector) rule(ch chan<- prometheus.Metric, r *poller.RuleStatus) {
 	counter(answerBytes, float64(r.AnswerBytes))
 
 	counter(expected, r.WouldRequests)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	counter(avoided, most(c.avoided, r.Rule, r.WouldRequests-float64(r.Polls())))
-	counter(saved, most(c.saved, r.Rule, r.WouldBytes-float64(r.SentBytes())))
-}
-
-// most returns the most that a rule's number ever was.
-func most(of map[string]float64, rule string, now float64) float64 {
-	of[rule] = max(of[rule], now)
-	return of[rule]
+	counter(avoided, r.Avoided)
+	counter(saved, r.Saved)
 }

@@ -140,14 +140,18 @@ type tally struct {
 // too. Its mu guards all of it.
 type ruleTally struct {
 	tally
-	told   Times             // from when a change was seen to when it was sent
-	failed map[string]uint64 // polls, by the code of their error
+	told    Times             // from when a change was seen to when it was sent
+	avoided float64           // the most that Avoided was when it was read
+	saved   float64           // and Saved
+	failed  map[string]uint64 // polls, by the code of their error
 }
 
 func (t *ruleTally) read() RuleStatus {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return RuleStatus{Counts: t.counts, Told: t.told, Failed: maps.Clone(t.failed)}
+	t.avoided = max(t.avoided, t.counts.WouldRequests-float64(t.counts.Polls()))
+	t.saved = max(t.saved, t.counts.WouldBytes-float64(t.counts.SentBytes()))
+	return RuleStatus{Counts: t.counts, Told: t.told, Failed: maps.Clone(t.failed), Avoided: t.avoided, Saved: t.saved}
 }
 
 // Told takes note that n watchers who held the document before have been sent s

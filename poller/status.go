@@ -24,9 +24,14 @@ type RuleStatus struct {
 	Watchers  int           // sockets, streams and requests that wait
 	Counts
 
-	Stalest time.Duration     // how long ago the upstream was last read for the one that fails longest
-	Told    Times             // from when a change was seen to when it was sent to one who held the document before
-	Failed  map[string]uint64 // polls that failed, by the code of their error
+	Stalest time.Duration // how long ago the upstream was last read for the one that fails longest
+	// What was saved, in requests to the upstream and in bytes to clients. That is a
+	// difference, which falls while something is polled that nobody watches any
+	// more; these are the most that it has been seen to be, so that they never fall.
+	Avoided, Saved float64
+
+	Told   Times             // from when a change was seen to when it was sent to one who held the document before
+	Failed map[string]uint64 // polls that failed, by the code of their error
 }
 
 // A State is what can be told of a resource in a word.

@@ -293,3 +293,23 @@ func TestResourcesAreSelected(t *testing.T) {
 		synctest.Wait()
 	})
 }
+
+// TestSavedNeverFalls holds that what was saved is never told to be less than
+// before, though the difference that it is falls.
+func TestSavedNeverFalls(t *testing.T) {
+	var r ruleTally
+	for _, step := range []struct {
+		counts         Counts
+		avoided, saved float64
+	}{
+		{Counts{Unchanged: 5, SnapshotBytes: 10}, 0, 0}, // polled, and nobody watched
+		{Counts{Unchanged: 10, WouldRequests: 25, PatchBytes: 100, WouldBytes: 500}, 15, 400},
+		{Counts{Unchanged: 20, WouldRequests: 25, PatchBytes: 300, WouldBytes: 500}, 15, 400},
+		{Counts{Unchanged: 30, WouldRequests: 50, PatchBytes: 400, WouldBytes: 900}, 20, 500},
+	} {
+		r.counts = step.counts
+		if s := r.read(); s.Avoided != step.avoided || s.Saved != step.saved {
+			t.Errorf("%+v: got %g and %g", step, s.Avoided, s.Saved)
+		}
+	}
+}
