@@ -23,7 +23,7 @@ export const socketPath = given.socket || data.socket || '/.pollbridge/socket'
 
 const include = list('include')
 const exclude = list('exclude')
-const origins = [location.origin, ...list('origins')]
+const origins = [location.origin, ...list('origins').map((origin) => new URL(origin).origin)]
 
 const matches = (url: URL) => (pattern: string | RegExp) =>
   typeof pattern === 'string' ? url.href.startsWith(new URL(pattern, location.href).href) : pattern.test(url.href)

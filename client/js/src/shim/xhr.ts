@@ -21,8 +21,8 @@ const isForeign = (url: URL) => url.origin !== location.origin
 
 const failed: Answer = { url: '', status: 0, statusText: '', headers: [], text: '', type: 'error', started: 0, date: 0 }
 
-const fire = (xhr: XMLHttpRequest, type: string, loaded?: number) =>
-  xhr.dispatchEvent(loaded === undefined ? new Event(type) : new ProgressEvent(type, { loaded, total: loaded, lengthComputable: loaded > 0 }))
+const fire = (xhr: XMLHttpRequest, type: string, loaded?: number, total = 0) =>
+  xhr.dispatchEvent(loaded === undefined ? new Event(type) : new ProgressEvent(type, { loaded, total, lengthComputable: total > 0 }))
 
 /** The body as the type says that was asked for. It is the same object each time. */
 function body({ responseType }: XMLHttpRequest, call: Call) {
@@ -45,11 +45,12 @@ function body({ responseType }: XMLHttpRequest, call: Call) {
 /** Tells of the answer as the network would: state by state, as long as nobody aborts it or asks anew. */
 function deliver(xhr: XMLHttpRequest, call: Call, answer: Answer) {
   const size = new TextEncoder().encode(answer.text).length
+  const total = header(answer, 'content-encoding') ? 0 : +header(answer, 'content-length')!
   for (const [state, type] of [[2], [3], [3, 'progress'], [4], [4, 'load'], [4, 'loadend']] as [number, string?][]) {
     const over = calls.get(xhr) !== call || call.answer !== answer
     if (over && (!type || type === 'load')) return // the others come with the event before them, whatever that has done
     if (!over) call.state = state
-    fire(xhr, type || 'readystatechange', type ? (over ? 0 : size) : undefined)
+    fire(xhr, type || 'readystatechange', type ? (over ? 0 : size) : undefined, over ? 0 : total)
   }
 }
 

@@ -127,9 +127,9 @@ test('the network is asked now and then: a connection that died unseen is notice
   site.backend.set('/api/orders', { orders: 2 })
   const asked = tab.requests.length
   await tab.evaluate(() => { setInterval(async () => { window.shown = await (await fetch('/api/orders')).text() }, 2000) })
-  await tab.clock.runFor(29_000)
+  await tab.clock.runFor(20_000)
   assert.equal(tab.requests.length, asked)
-  await tab.clock.runFor(6_000)
+  await tab.clock.runFor(15_000)
   await until(() => tab.evaluate(() => window.shown === '{"orders":2}'))
 })
 
