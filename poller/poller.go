@@ -5,8 +5,8 @@
 //
 // A resource is one distinct upstream request: a rule, a URL, and the values of
 // the request headers that the rule says tell users apart (see [Request]). While
-// somebody watches, one goroutine polls it; what it sees becomes a [Snapshot],
-// which is immutable and superseded by the next. Publishing stores the new
+// somebody watches it is polled, by one of a few goroutines that make the polls
+// of all; what they see becomes a [Snapshot], which is immutable and superseded by the next. Publishing stores the new
 // snapshot and then calls every watcher's Wake, which must not block. A watcher
 // reads the newest snapshot whenever it gets round to it.
 //
@@ -89,7 +89,8 @@ type Poller struct {
 	allowed atomic.Pointer[allowance]
 	ctx     context.Context
 	cancel  context.CancelFunc
-	running sync.WaitGroup
+	turns   turns
+	running sync.WaitGroup // the goroutines of turns
 
 	// mu guards the fields below. It is taken before a resource's own.
 	mu        sync.Mutex
@@ -127,6 +128,7 @@ func New(o Options) *Poller {
 		watched: make(map[key]*resource), causedBy: make(map[netip.Addr]int),
 		tallies: make(map[string]*ruleTally),
 	}
+	p.turns.came.L = &p.turns.mu
 	p.allowed.Store(newAllowance(o.Concurrency, o.Rate))
 	p.idle, _ = lru.NewWithEvict(maxIdle, func(_ key, i idleResource) { p.idleBytes -= i.snapshot.size() }) // fails on a size of zero only
 	p.refused, _ = lru.New[key, time.Time](maxIdle)
@@ -203,7 +205,7 @@ func (p *Poller) Watch(req Request, w Watcher) (*Watch, error) {
 		return nil, ErrClosed
 	}
 	r, known := p.watched[k]
-	if known && r.outgoing && p.retireLocked(r) { // its run may have ended
+	if known && r.outgoing && p.retireLocked(r) {
 		known = false
 	}
 	if !known {
@@ -244,12 +246,6 @@ func (p *Poller) start(k key, req Request) (r *resource, known bool) {
 		p.dismissLocked(r)
 	}
 	p.unwatched.Add(1)
-	ctx, cancel := context.WithCancel(p.ctx)
-	r.cancel = cancel
-	p.running.Go(func() {
-		defer cancel()
-		r.run(ctx)
-	})
 	return r, known
 }
 
@@ -287,7 +283,7 @@ func (p *Poller) retireLocked(r *resource) bool {
 		return true // it was retired before
 	}
 	delete(p.watched, r.key)
-	r.cancel()
+	r.stopLocked()
 	p.unwatched.Add(-1)
 	if p.causedBy[r.client]--; p.causedBy[r.client] == 0 {
 		delete(p.causedBy, r.client)
@@ -357,7 +353,13 @@ func (p *Poller) Watched() int {
 func (p *Poller) Close() {
 	p.mu.Lock()
 	p.closed = true
+	for _, r := range p.watched {
+		r.mu.Lock()
+		r.stopLocked()
+		r.mu.Unlock()
+	}
 	p.mu.Unlock()
 	p.cancel()
+	p.turns.close()
 	p.running.Wait()
 }

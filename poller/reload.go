@@ -30,7 +30,9 @@ func (p *Poller) Reload(rules []*Rule, o Options) {
 	for _, r := range p.watched {
 		if rule, ok := p.rules[r.rule.Load().id()]; ok {
 			r.rule.Store(rule)
-			r.poke()
+			r.mu.Lock()
+			r.plan()
+			r.mu.Unlock()
 			continue
 		}
 		p.dismissLocked(r)
@@ -73,8 +75,14 @@ func (p *Poller) dismissLocked(r *resource) {
 	p.causedBy[r.client]++
 }
 
-// adopt goes over to the rule in force.
+// adopt goes over to the rule in force, between two polls.
 func (r *resource) adopt() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.adoptLocked()
+}
+
+func (r *resource) adoptLocked() {
 	old, rule := r.req.Rule, r.rule.Load()
 	if rule == old {
 		return
@@ -91,8 +99,6 @@ func (r *resource) adopt() {
 		return
 	}
 	r.interval.Store(int64(interval))
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	if r.next.IsZero() || r.failures > 0 {
 		return // the first poll is due at once, and after a failure the wait is not the interval
 	}

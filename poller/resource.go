@@ -19,17 +19,18 @@ import (
 type resource struct {
 	p        *Poller
 	key      key
-	rule     atomic.Pointer[Rule] // in force; run goes over to it between two polls
+	rule     atomic.Pointer[Rule] // in force; adopted between two polls
 	identity http.Header          // sent upstream; gone with the resource
 	private  bool                 // polled for one identity: nobody else has this key
 	client   netip.Addr           // who was the first to ask for it
 
 	newest   atomic.Pointer[Snapshot] // nil until there is something to show
 	interval atomic.Int64             // in force, a time.Duration
-	kick     chan struct{}            // one slot: something below changed, look again
-	cancel   context.CancelFunc       // ends run, and a poll that is under way
+	ctx      context.Context          // of its polls; ends when it is retired
+	cancel   context.CancelFunc
 
-	// Only run and what it calls use these, but for req.URL, which does not change.
+	// While busy, these are the polling goroutine's, else who holds mu may use
+	// them. req.URL does not change.
 	req        Request    // without the client's headers
 	base       *Snapshot  // the last good document, shown or not
 	validators validators // of the last good answer
@@ -43,6 +44,8 @@ type resource struct {
 	// called with it held.
 	mu       sync.Mutex
 	watches  []*Watch
+	busy     bool // a poll is due or under way
+	timer    *time.Timer
 	outgoing bool          // the rule is no longer in force; written with Poller.mu held, too
 	wanted   bool          // polling goes on for Linger after the last watcher has left
 	watched  float64       // seconds, of all watchers together, since the latest poll
@@ -54,10 +57,13 @@ type resource struct {
 	polled   chan struct{} // closed when a poll ends; nil: nobody waits
 
 	history history
+
+	after *resource // in line; guarded by turns.mu
 }
 
 func newResource(p *Poller, k key, req Request) *resource {
-	r := &resource{p: p, key: k, req: Request{Rule: req.Rule, URL: req.URL}, client: req.Client, kick: make(chan struct{}, 1)}
+	r := &resource{p: p, key: k, req: Request{Rule: req.Rule, URL: req.URL}, client: req.Client}
+	r.ctx, r.cancel = context.WithCancel(p.ctx)
 	r.rule.Store(req.Rule)
 	r.identity, r.private = identity(req)
 	r.interval.Store(int64(req.Rule.Interval))
@@ -83,15 +89,16 @@ func (r *resource) join(w Watcher, wanted bool) *Watch {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.countWatchedLocked(time.Now())
-	if len(r.watches) == 0 {
-		r.p.unwatched.Add(-1)
-	}
-	if wanted && !r.wanted {
-		r.wanted = true
-		r.poke()
-	}
 	watch := &Watch{resource: r, watcher: w, index: len(r.watches)}
 	r.watches = append(r.watches, watch)
+	first := len(r.watches) == 1
+	if first {
+		r.p.unwatched.Add(-1)
+	}
+	if first || wanted && !r.wanted {
+		r.wanted = r.wanted || wanted
+		r.plan()
+	}
 	return watch
 }
 
@@ -131,7 +138,7 @@ func (w *Watch) close() bool {
 	if last == 0 {
 		r.p.unwatched.Add(1)
 		r.left = now
-		r.poke()
+		r.plan()
 	}
 	return last == 0 && r.outgoing
 }
@@ -174,54 +181,75 @@ func (r *resource) pollAfter(t time.Time) {
 func (r *resource) wantAfterLocked(t time.Time) {
 	if t.After(r.want) {
 		r.want = t
-		r.poke()
+		r.plan()
 	}
 }
 
-// poke has run look at its timers again.
-func (r *resource) poke() {
-	select {
-	case r.kick <- struct{}{}:
+// plan sees to it that the resource is polled when that is due, and looked at
+// when it may be given up. Whatever has a part in the times is followed by it;
+// while a poll is due or under way it does nothing, and comes after that. r.mu is held.
+func (r *resource) plan() {
+	if r.busy || r.ctx.Err() != nil {
+		return
+	}
+	r.adoptLocked()
+	due, abandoned := r.times()
+	now := time.Now()
+	if !due.IsZero() && !now.Before(due) {
+		r.busy = true
+		r.p.addTurn(r)
+		return
+	}
+	if due.IsZero() || !abandoned.IsZero() && abandoned.Before(due) {
+		due = abandoned
+	}
+	switch {
+	case due.IsZero():
+		if r.timer != nil {
+			r.timer.Stop()
+		}
+	case r.timer == nil:
+		r.timer = time.AfterFunc(due.Sub(now), r.wake)
 	default:
+		r.timer.Reset(due.Sub(now))
 	}
 }
 
-// run polls until the resource is retired or ctx ends.
-func (r *resource) run(ctx context.Context) {
-	for r.wait(ctx) {
-		if slot, ok := r.p.acquire(ctx); ok {
-			r.poll(ctx)
-			<-slot
-		}
+// wake looks at the times when the earliest of them has come.
+func (r *resource) wake() {
+	if r.isAbandoned() && r.p.retire(r) {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.plan()
+}
+
+func (r *resource) isAbandoned() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.busy {
+		return false
+	}
+	_, abandoned := r.times()
+	return !abandoned.IsZero() && !time.Now().Before(abandoned)
+}
+
+// stopLocked ends the polling for good, and a poll that is under way.
+func (r *resource) stopLocked() {
+	r.cancel()
+	if r.timer != nil {
+		r.timer.Stop()
 	}
 }
 
-// wait returns true when a poll is due, false when there will be no other.
-func (r *resource) wait(ctx context.Context) bool {
-	for {
-		r.adopt()
-		due, abandoned := r.timers()
-		now := time.Now()
-		if !abandoned.IsZero() && !now.Before(abandoned) && r.p.retire(r) {
-			return false
-		}
-		if !due.IsZero() && !now.Before(due) {
-			return ctx.Err() == nil
-		}
-		if !r.sleep(ctx, now, due, abandoned) {
-			return false
-		}
-	}
-}
-
-// timers returns when the next poll is due (zero: never) and when the resource
+// times returns when the next poll is due (zero: never) and when the resource
 // is given up unless somebody watches it (zero: somebody does). One that is not
 // polled any more is kept until an interval after its last poll, at most maxRest:
 // who comes in the meantime is told what that said, so that those who come and
-// go, however many, do not make it poll more often.
-func (r *resource) timers() (due, abandoned time.Time) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+// go, however many, do not make it poll more often. r.mu is held, and the resource
+// is not busy.
+func (r *resource) times() (due, abandoned time.Time) {
 	s := r.newest.Load()
 	over := s != nil && s.Over
 	rests := over
@@ -252,26 +280,6 @@ func (r *resource) timers() (due, abandoned time.Time) {
 // maxRest is how long a resource that is not polled is kept for newcomers: it
 // counts as one of Options.Resources.
 const maxRest = 10 * time.Second
-
-func (r *resource) sleep(ctx context.Context, now, due, abandoned time.Time) bool {
-	until := due
-	if until.IsZero() || !abandoned.IsZero() && abandoned.Before(until) {
-		until = abandoned
-	}
-	var fire <-chan time.Time
-	if !until.IsZero() {
-		timer := time.NewTimer(until.Sub(now))
-		defer timer.Stop()
-		fire = timer.C
-	}
-	select {
-	case <-fire:
-	case <-r.kick:
-	case <-ctx.Done():
-		return false
-	}
-	return true
-}
 
 var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
