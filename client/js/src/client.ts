@@ -230,7 +230,7 @@ export function createClient(options: Options = {}): Client {
     let s = subscriptions.get(href)!
     const fresh = !s
     if (fresh) subscriptions.set(href, (s = { href, path, key: path, state: { data: undefined, status: 'connecting' }, listeners: new Set() }))
-    const tune = () => s.told && throttle(s) !== s.throttle && subscribe(s)
+    const tune = () => s.told && s.listeners.size && throttle(s) !== s.throttle && subscribe(s)
     const handle = makeHandle(s, extra?.throttle ?? 0, onData, () => {
       tune()
       setTimeout(() => {
