@@ -33,7 +33,7 @@ var (
 	answers     = desc("answers_total", "Plain GETs answered without asking the upstream for each.", "rule")
 	answerBytes = desc("answer_bytes_total", "Bytes of the bodies of these.", "rule")
 
-	expected = desc("upstream_requests_expected_total", "Requests that the upstream would have got from clients that poll: one an interval for each watcher, and the plain GETs.", "rule")
+	expected = desc("upstream_requests_expected_total", "Requests that the upstream would have got from clients that poll: one as a watcher comes and one an interval after that, and the plain GETs.", "rule")
 	avoided  = desc("upstream_requests_avoided_total", "Of these, how many more they would have been than the polls that were made.", "rule")
 	saved    = desc("bytes_saved_total", "Bytes that clients that poll would have been sent beyond those that were.", "rule")
 )

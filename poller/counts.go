@@ -30,9 +30,13 @@ type Counts struct {
 	Answers     uint64 `json:"answers"`
 	AnswerBytes uint64 `json:"answer_bytes"`
 
-	// What asking for oneself would have cost: every watcher one request an
-	// interval for as long as it watched, and every plain GET. Each would have got
-	// what the next poll got, so an answer of 304 costs a request and no bytes.
+	// Watchers that came and held nothing: each is a page that was loaded.
+	Joined uint64 `json:"joined"`
+
+	// What asking for oneself would have cost: every watcher one request as it
+	// came and one an interval for as long as it watched, and every plain GET.
+	// Each would have got what the polls got at the time, so an answer of 304
+	// costs a request and no bytes.
 	WatchedSeconds float64 `json:"watched_seconds"` // of all watchers together
 	WouldRequests  float64 `json:"would_requests"`
 	WouldBytes     float64 `json:"would_bytes"`
@@ -58,6 +62,7 @@ func (c *Counts) Add(o *Counts) {
 	c.PatchBytes += o.PatchBytes
 	c.Answers += o.Answers
 	c.AnswerBytes += o.AnswerBytes
+	c.Joined += o.Joined
 	c.WatchedSeconds += o.WatchedSeconds
 	c.WouldRequests += o.WouldRequests
 	c.WouldBytes += o.WouldBytes

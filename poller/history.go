@@ -155,6 +155,19 @@ func (s *Snapshot) Sent(patch bool, n, bytes int) {
 	})
 }
 
+// Joined takes note that s is the first that n watchers were sent, who held
+// nothing: each is a page that has loaded, and would have asked at once.
+func (s *Snapshot) Joined(n int) {
+	if s.history == nil {
+		return
+	}
+	last := s.history.latest()
+	s.history.count(func(c *Counts) {
+		c.Joined += uint64(n)
+		c.watched(watched{requests: float64(n)}, last.Bytes)
+	})
+}
+
 // Answered takes note that s was the answer to a plain GET, of so many bytes.
 func (s *Snapshot) Answered(bytes int) {
 	if s.history == nil {

@@ -210,7 +210,7 @@ func (s *stream) tell() (told, open bool) {
 	if snapshot == nil {
 		return false, true
 	}
-	prompt := s.view.sent && s.throttle == 0
+	prompt, joins := s.view.sent && s.throttle == 0, s.view.version == ""
 	messages, n := s.view.next(snapshot)
 	for _, m := range messages[:n] {
 		event := m.encoded("event", buildEvent)
@@ -218,6 +218,9 @@ func (s *stream) tell() (told, open bool) {
 			return true, false
 		}
 		m.sent(1, len(event))
+		if joins && m.kind == kindSnapshot {
+			snapshot.Joined(1)
+		}
 		if prompt && m.changes() {
 			snapshot.Told(1)
 		}

@@ -145,10 +145,13 @@ func (s *socket) news(o *outbox, t task) {
 	if snapshot == nil || sub.throttled() {
 		return
 	}
-	prompt := sub.view.sent && sub.throttle == 0
+	prompt, joins := sub.view.sent && sub.throttle == 0, sub.view.version == ""
 	messages, n := sub.view.next(snapshot)
 	for _, m := range messages[:n] {
 		o.frames = append(o.frames, o.build(m, s.deflate))
+		if joins && m.kind == kindSnapshot {
+			o.joined++
+		}
 		if prompt && m.changes() {
 			o.prompt++
 		}

@@ -89,6 +89,7 @@ type outbox struct {
 	deflate bool
 	frame   []byte
 	uses    int // of it, that were not counted yet
+	joined  int // of these, the first that somebody is sent who holds nothing
 	prompt  int // of these, the ones that tell a change as it happens, and not what there is to one who comes
 }
 
@@ -105,10 +106,13 @@ func (o *outbox) build(m message, deflate bool) []byte {
 // count has what was built taken note of.
 func (o *outbox) count() {
 	o.message.sent(o.uses, o.uses*len(o.frame))
+	if o.joined > 0 {
+		o.message.snapshot.Joined(o.joined)
+	}
 	if o.prompt > 0 {
 		o.message.snapshot.Told(o.prompt)
 	}
-	o.uses, o.prompt = 0, 0
+	o.uses, o.joined, o.prompt = 0, 0, 0
 }
 
 // A task is a subscription whose client does not know the newest.
