@@ -1,7 +1,6 @@
 package diff
 
 import (
-	"cmp"
 	"slices"
 	"sort"
 )
@@ -11,11 +10,13 @@ type item struct {
 	old, new, n int32 // positions, and how many elements
 	pair        int32 // number in sides of the new element, to be compared; or alone: all are alike
 	moved       bool  // out of the order of the others
+	strangers   bool  // the elements of pair have nothing in common
 }
 
 // arrays is the working memory for arrays.
 type arrays struct {
 	items  []item // stack
+	spare  []item
 	spans  []span
 	links  []int32
 	moves  moves
@@ -47,12 +48,13 @@ func (s *patcher) array(a, b value, r *rule) bool {
 		s.sides, s.arrays.items = s.sides[:base], s.arrays.items[:first]
 		return false
 	}
+	strangers := false
 	if mid > base && mid < len(s.sides) {
-		s.pairLeft(a, base, mid, r)
+		strangers = s.pairLeft(a, base, mid, r)
 		s.addPairs(mid, first)
 	}
 	moves := s.arrays.moves.choose(s.arrays.items[first:])
-	s.pairByPlace(base, mid, first)
+	s.pairByPlace(base, mid, first, strangers)
 	quiet, done := s.judge(a, b, r, base, moves)
 	ok := done
 	if !done {
@@ -124,7 +126,7 @@ func (s *patcher) alignNodes(a, b value) (mid int) {
 		size := c.pos - int(n.start)
 		behind = int(s.old.nodes[k].start) + size
 		spans = append(spans, span{k, child, size})
-		s.arrays.items = append(s.arrays.items, item{int32(s.old.nodes[k].ord), int32(n.ord), int32(c.ord) - int32(n.ord), alone, false})
+		s.arrays.items = append(s.arrays.items, item{int32(s.old.nodes[k].ord), int32(n.ord), int32(c.ord) - int32(n.ord), alone, false, false})
 	}
 	s.arrays.spans = spans
 	oc, nc := s.old.cursor(a), s.new.cursor(b)
@@ -178,22 +180,40 @@ func (s *patcher) oldElement(a value, start uint32) int {
 
 // addPairs makes items of the elements that have been paired.
 func (s *patcher) addPairs(mid, first int) {
-	items, added := s.arrays.items, false
+	items := s.arrays.items
+	added := len(items)
 	for i := mid; i < len(s.sides); i++ {
 		if e := &s.sides[i]; e.mate >= 0 {
-			items, added = append(items, item{s.sides[e.mate].ord, e.ord, 1, int32(i), false}), true
+			items = append(items, item{s.sides[e.mate].ord, e.ord, 1, int32(i), false, false})
 		}
 	}
 	s.arrays.items = items
-	if added {
-		slices.SortFunc(items[first:], func(x, y item) int { return cmp.Compare(x.new, y.new) })
+	s.arrays.merge(first, added)
+}
+
+// merge brings the items from first on into the order of new, where those before
+// added are in it and those from there on, too.
+func (a *arrays) merge(first, added int) {
+	items := a.items[first:]
+	n := added - first
+	if n == 0 || n == len(items) || items[n-1].new < items[n].new {
+		return
+	}
+	a.spare = append(a.spare[:0], items[n:]...)
+	for i, rest := len(items)-1, a.spare; len(rest) > 0; i-- {
+		if last := len(rest) - 1; n == 0 || items[n-1].new < rest[last].new {
+			items[i], rest = rest[last], rest[:last]
+		} else {
+			n--
+			items[i] = items[n]
+		}
 	}
 }
 
 // pairByPlace pairs elements that stand between the same neighbours, and that
 // nothing else has been found for: to change one into the other is shorter
 // than to remove the one and to add the other.
-func (s *patcher) pairByPlace(base, mid, first int) {
+func (s *patcher) pairByPlace(base, mid, first int, strangers bool) {
 	i, j, end := base, mid, len(s.sides)
 	if i == mid || j == end {
 		return
@@ -218,7 +238,7 @@ func (s *patcher) pairByPlace(base, mid, first int) {
 				break
 			}
 			s.sides[i].mate, s.sides[j].mate = int32(j), int32(i)
-			s.arrays.items = append(s.arrays.items, item{s.sides[i].ord, s.sides[j].ord, 1, int32(j), false})
+			s.arrays.items = append(s.arrays.items, item{s.sides[i].ord, s.sides[j].ord, 1, int32(j), false, strangers})
 		}
 		if n >= len(items) {
 			break
@@ -230,7 +250,5 @@ func (s *patcher) pairByPlace(base, mid, first int) {
 			j++
 		}
 	}
-	if len(s.arrays.items) > first+len(items) {
-		slices.SortFunc(s.arrays.items[first:], func(x, y item) int { return cmp.Compare(x.new, y.new) })
-	}
+	s.arrays.merge(first, first+len(items))
 }

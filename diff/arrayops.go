@@ -52,13 +52,27 @@ func (s *patcher) writeArray(a, b value, r *rule, base, mid, first int, moves bo
 		n := s.sides[it.pair]
 		o := s.sides[n.mate]
 		mark := s.enterIndex(int(it.new))
-		ok := s.value(o.value, n.value, r.element(int(it.new)))
+		ok := false
+		if element := r.element(int(it.new)); it.strangers {
+			ok = s.exchange(o.value, n.value, element)
+		} else {
+			ok = s.value(o.value, n.value, element)
+		}
 		s.path = s.path[:mark]
 		if !ok {
 			return false
 		}
 	}
 	return true
+}
+
+// exchange replaces a value by another that has nothing in common with it,
+// other than perhaps all of it, in another spelling.
+func (s *patcher) exchange(a, b value, r *rule) bool {
+	if s.settle(a, b, r); !s.changed && s.quiet == 0 {
+		return s.value(a, b, r)
+	}
+	return s.writeReplace(b)
 }
 
 // enterIndex appends an element's position to path and returns the length to

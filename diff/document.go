@@ -115,6 +115,7 @@ func (f *follower) align(old *Document, new []byte) bool {
 	f.indexer = indexer{raw: new, nodes: f.nodes[:0], shapes: f.shapes}
 	f.shapes.reset()
 	f.alignment = alignment{f.runs[:0], f.steps[:0], f.deltas[:0]}
+	f.guess = false
 	f.old, f.pending, f.sketches = old, f.pending[:0], f.sketches[:0]
 	return len(new) <= math.MaxInt32 && f.root()
 }

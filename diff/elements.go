@@ -12,7 +12,7 @@ func (s *patcher) alignElements(a, b value) (mid int) {
 	oc, nc := s.old.cursor(a), s.new.cursor(b)
 	s.passAlike(&oc, &nc)
 	if n := int32(oc.ord); n > 0 {
-		s.arrays.items = append(s.arrays.items, item{0, 0, n, alone, false})
+		s.arrays.items = append(s.arrays.items, item{0, 0, n, alone, false, false})
 	}
 	base := len(s.sides)
 	tail := commonSuffix(s.old.raw[oc.pos:a.end], s.new.raw[nc.pos:b.end])
@@ -38,7 +38,7 @@ func (s *patcher) alignElements(a, b value) (mid int) {
 	}
 	mid = s.itemize(base, mid)
 	if n := int32(s.old.nodes[a.node].len() - oc.ord); n > 0 {
-		s.arrays.items = append(s.arrays.items, item{int32(oc.ord), int32(nc.ord), n, alone, false})
+		s.arrays.items = append(s.arrays.items, item{int32(oc.ord), int32(nc.ord), n, alone, false, false})
 	}
 	return mid
 }
@@ -84,7 +84,7 @@ func (s *patcher) itemize(base, mid int) int {
 		if last := len(items) - 1; last >= first && items[last].old+items[last].n == o && items[last].new+items[last].n == n {
 			items[last].n++
 		} else {
-			items = append(items, item{o, n, 1, alone, false})
+			items = append(items, item{o, n, 1, alone, false, false})
 		}
 	}
 	s.arrays.items = items
@@ -111,6 +111,11 @@ func (s *patcher) collectUntil(c *cursor, x int) bool {
 		if !ok || m.start > x {
 			*c = before
 			return true
+		}
+		if m.node >= 0 {
+			if s.effort -= m.end - m.start; s.effort < 0 {
+				return false
+			}
 		}
 		s.sides = append(s.sides, side{member: m, ord: int32(before.ord), hash: hashValue(c.Document, m.value), mate: alone})
 		if n := len(s.sides) - base; n >= manyElements && c.pos-from < n*tinyElement {

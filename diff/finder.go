@@ -7,21 +7,25 @@ import "bytes"
 // table of hashes, an element a row, a member a column. Columns are read one by
 // one, as the first row has them, until one will do.
 type finder struct {
-	rows    []row // of old, of new, and some that are there for comparison
-	olds    int   // how many are of old
-	whole   bool  // all elements are objects
-	columns []column
-	cells   []uint64 // column by column, stride each; 0: the row has no such member
-	stride  int
+	old, new *Document
+	rows     []row // of old, of new, and some that are there for comparison
+	olds     int   // how many are of old
+	whole    bool  // all elements are objects
+	columns  []column
+	cells    []uint64 // column by column, stride each; 0: the row has no such member
+	stride   int
 }
 
 // A row is an element that is read up to some member.
 type row struct {
-	cursor
-	side   int    // number in sides; -1 for those that are there for comparison
-	inside bool   // the cursor is in a member of the element,
-	name   []byte // which has this name,
-	outer  cursor // and this is behind it
+	side       int32 // number in sides; -1 for those that are there for comparison
+	element    int32 // node
+	node       int32 // what is being read: the element, or a member of it
+	pos, child int32 // in node
+	outer      int32 // and where the element goes on, behind node
+	key0, key1 int32 // the name of node as a member
+	searched   int32 // how often it has been read again from the beginning
+	isOld      bool
 }
 
 // A column is a scalar member, or one of a member that is an object.
@@ -35,18 +39,19 @@ const (
 	maxContext = 4 // elements for comparison
 	maxLead    = 8 // columns that may do before all are read
 	detour     = 4 // members that a row may have before the one looked for
+	searches   = 8 // of a row for members that come in another order
 )
 
 // begin takes up the elements that have no counterpart.
 func (f *finder) begin(s *patcher, base, mid int) {
-	*f = finder{rows: f.rows[:0], columns: f.columns[:0], cells: f.cells[:0], whole: true}
+	*f = finder{old: s.old, new: s.new, rows: f.rows[:0], columns: f.columns[:0], cells: f.cells[:0], whole: true}
 	for i := base; i < len(s.sides); i++ {
 		e := &s.sides[i]
 		if e.mate != alone {
 			continue
 		}
 		if doc := s.docOf(i, mid); e.node >= 0 && doc.raw[e.start] == '{' {
-			f.rows = append(f.rows, row{cursor: doc.cursor(e.value), side: i})
+			f.rows = append(f.rows, newRow(e.value, i, i < mid))
 		} else {
 			f.whole = false
 		}
@@ -57,17 +62,29 @@ func (f *finder) begin(s *patcher, base, mid int) {
 	f.stride = len(f.rows) + maxContext
 }
 
+func newRow(v value, side int, isOld bool) row {
+	k := int32(v.node)
+	return row{side: int32(side), element: k, node: k, pos: int32(v.start) + 1, child: k + 1, isOld: isOld}
+}
+
 // end lets go of the documents.
 func (f *finder) end() {
-	clear(f.rows[:min(cap(f.rows), f.stride)])
+	f.old, f.new = nil, nil
 	clear(f.columns)
+}
+
+func (f *finder) doc(r *row) *Document {
+	if r.isOld {
+		return f.old
+	}
+	return f.new
 }
 
 // drop drops the rows that have found a counterpart.
 func (f *finder) drop(sides []side, mid int) {
 	kept, olds := 0, 0
 	for i := range f.rows {
-		side := f.rows[i].side
+		side := int(f.rows[i].side)
 		if sides[side].mate != alone {
 			continue
 		}
@@ -100,7 +117,7 @@ func (f *finder) context(s *patcher, a value, base, mid int) {
 			}
 			continue
 		}
-		f.rows = append(f.rows, row{cursor: s.old.cursor(m.value), side: -1})
+		f.rows = append(f.rows, newRow(m.value, -1, true))
 		for i := range f.columns {
 			f.cells[i*f.stride+len(f.rows)-1] = f.read(len(f.rows)-1, &f.columns[i])
 		}
@@ -110,32 +127,44 @@ func (f *finder) context(s *patcher, a value, base, mid int) {
 
 func (f *finder) cell(row, column int) uint64 { return f.cells[column*f.stride+row] }
 
-// next reads the next scalar. It reports whether there is one.
-func (r *row) next(m *member) bool {
-	for {
-		if !r.read(m) {
-			if !r.inside {
+// next reads the next scalar of a row. It reports whether there is one.
+func (f *finder) next(r *row, m *member) bool {
+	doc := f.doc(r)
+	for c := newCursor(doc, int(r.node)); ; {
+		c.pos, c.child = int(r.pos), int(r.child)
+		if !c.read(m) {
+			if r.node == r.element {
 				return false
 			}
-			r.cursor, r.inside, r.name = r.outer, false, nil
+			r.child = int32(doc.nodes[r.node].next)
+			r.node, r.pos = r.element, r.outer
+			c = newCursor(doc, int(r.node))
 			continue
 		}
+		r.pos, r.child = int32(c.pos), int32(c.child)
 		if m.node < 0 {
 			return true
 		}
-		if !r.inside && r.raw[m.start] == '{' {
-			r.child = m.node
-			r.enter(r.Document.name(m))
+		if r.node == r.element && doc.raw[m.start] == '{' {
+			r.key0, r.key1 = int32(m.key0), int32(m.key1)
+			r.enter(doc, m.node)
+			c = newCursor(doc, m.node)
 		}
 	}
 }
 
-// enter enters the next node, a member of this name.
-func (r *row) enter(name []byte) {
-	k := r.child
-	r.behind(k)
-	r.outer, r.inside, r.name = r.cursor, true, name
-	r.cursor = newCursor(r.Document, k)
+// enter enters node k, the next one in the element.
+func (r *row) enter(doc *Document, k int) {
+	n := &doc.nodes[k]
+	r.node, r.outer, r.pos, r.child = int32(k), int32(n.end), int32(n.start)+1, int32(k)+1
+}
+
+// object is the name of the member that is being read, nil for the element.
+func (f *finder) object(r *row) []byte {
+	if r.node == r.element {
+		return nil
+	}
+	return f.doc(r).raw[r.key0:r.key1]
 }
 
 // extend reads another column. It reports whether there is one.
@@ -144,32 +173,35 @@ func (f *finder) extend() bool {
 		return false
 	}
 	first := &f.rows[0]
-	from, child, inside := first.pos, first.child, first.inside
-	enters := func() bool { return !inside && first.inside && first.k == child && first.child == child+1 }
+	before, doc := *first, f.doc(first)
 	var m member
-	if !first.next(&m) {
+	if !f.next(first, &m) {
 		return false
 	}
-	c := column{first.name, first.Document.name(&m), true, first.raw[m.start] == '"'}
+	c := column{f.object(first), doc.name(&m), true, doc.raw[m.start] == '"'}
 	base := len(f.cells)
 	for range f.stride {
 		f.cells = append(f.cells, 0)
 	}
-	f.cells[base] = sketch(first.Document.bytes(m.value)) | 1
-	var lead []byte // what stands before the value, where it is known to be members only
-	if first.inside == inside && first.child == child || enters() {
-		lead = first.raw[from:m.start]
+	f.cells[base] = sketch(doc.bytes(m.value)) | 1
+	var lead []byte // what stands before the value, where nothing has been passed over
+	level := before.node - before.element
+	enters := first.node != before.node && first.node == before.child && first.child == first.node+1
+	if enters || first.node == before.node && first.child == before.child {
+		lead = doc.raw[before.pos:m.start]
 	}
 	for i := 1; i < len(f.rows); i++ {
 		r := &f.rows[i]
-		if p := r.pos + len(lead); lead != nil && r.inside == inside && p < len(r.raw) && string(r.raw[r.pos:p]) == string(lead) && begins(r.raw[p]) {
-			if enters() {
-				r.enter(first.name)
+		raw := f.doc(r).raw
+		if p := int(r.pos) + len(lead); lead != nil && r.node-r.element == level && p < len(raw) && string(raw[r.pos:p]) == string(lead) && begins(raw[p]) {
+			if enters {
+				r.key0 = r.pos + first.key0 - before.pos
+				r.key1 = r.key0 + first.key1 - first.key0
+				r.enter(f.doc(r), int(r.child))
 			}
-			r.pos = skipScalar(r.raw, p)
-			r.ord++
-			f.cells[base+i] = sketch(r.raw[p:r.pos]) | 1
-			c.text = c.text && r.raw[p] == '"'
+			r.pos = int32(skipScalar(raw, p))
+			f.cells[base+i] = sketch(raw[p:r.pos]) | 1
+			c.text = c.text && raw[p] == '"'
 			continue
 		}
 		f.cells[base+i] = f.read(i, &c)
@@ -185,17 +217,27 @@ func begins(b byte) bool { return b > ' ' && b != '{' && b != '[' }
 func (f *finder) read(i int, c *column) uint64 {
 	r := &f.rows[i]
 	before := *r
-	var m member
-	for range detour {
-		if !r.next(&m) {
+	for tries := detour; ; tries = 1 << 30 {
+		for ; tries > 0; tries-- {
+			var m member
+			if !f.next(r, &m) {
+				break
+			}
+			if doc := f.doc(r); bytes.Equal(doc.name(&m), c.name) && bytes.Equal(f.object(r), c.object) {
+				c.text = c.text && doc.raw[m.start] == '"'
+				return sketch(doc.bytes(m.value)) | 1
+			}
+		}
+		if r.searched == searches || r.searched > before.searched {
 			break
 		}
-		if bytes.Equal(r.Document.name(&m), c.name) && bytes.Equal(r.name, c.object) {
-			c.text = c.text && r.raw[m.start] == '"'
-			return sketch(r.Document.bytes(m.value)) | 1
-		}
+		n := &f.doc(r).nodes[r.element]
+		r.node, r.pos, r.child = r.element, int32(n.start)+1, r.element+1
+		r.searched++
 	}
+	searched := r.searched
 	*r = before
+	r.searched = searched
 	c.whole = false
 	return 0
 }
@@ -205,24 +247,31 @@ func (f *finder) read(i int, c *column) uint64 {
 // an identity or is the same in half of them; or anything with such a name that
 // is, and pairs elements which have most of the other columns in common. It is
 // -1 where there is none. Most feeds have one, and it is quickly found.
-func (f *finder) lead(t *table) int {
-	if !f.whole || f.olds == 0 || f.olds == len(f.rows) {
-		return -1
+//
+// Strangers are all elements to each other where what has the name of an identity
+// pairs none of them, and nothing else pairs a quarter.
+func (f *finder) lead(t *table) (c int, strangers bool) {
+	fewer := min(f.olds, len(f.rows)-f.olds)
+	if !f.whole || fewer == 0 {
+		return -1, false
 	}
+	mostPairs := 0
 	for c := 0; c < maxLead && (c < len(f.columns) || f.extend()); c++ {
 		col := &f.columns[c]
-		named, plain := namesIdentity(col.name), col.text && col.object == nil
-		if !col.whole || !named && !plain || !f.distinct(t, c, 0, f.olds) || !f.distinct(t, c, f.olds, len(f.rows)) {
+		if !col.whole || !f.distinct(t, c, 0, f.olds) || !f.distinct(t, c, f.olds, len(f.rows)) {
 			continue
 		}
+		named, plain := namesIdentity(col.name), col.text && col.object == nil
 		pairs := 0
 		f.pairs(t, c, func(int, int) { pairs++ })
-		half := 2*pairs >= min(f.olds, len(f.rows)-f.olds)
-		if plain && (named || half) || half && f.agree(t, c) {
-			return c
+		if mostPairs = max(mostPairs, pairs); named && pairs == 0 {
+			strangers = true
+		}
+		if plain && named && pairs > 0 || 2*pairs >= fewer && (plain || named && f.agree(t, c)) {
+			return c, false
 		}
 	}
-	return -1
+	return -1, strangers && 4*mostPairs < fewer
 }
 
 // pairs visits the rows of old and of new that have the same in column c; the

@@ -13,6 +13,7 @@ type follower struct {
 	old      *Document
 	pending  []delta // of steps that are not at their end
 	sketches []uint64
+	guess    bool // what is at hand is in an element that may be another one in old
 }
 
 // An alignment is what is known of two documents before they are compared.
@@ -95,13 +96,20 @@ type level struct {
 	count  uint32 // members or elements of new so far
 	flag   uint32 // hasScalar, or 0
 	guess  int    // array: the old node that the next element may resemble
+	misses int    // object: members in succession that were not found in old
 	differ int    // offset in old up to which, from pos on, new is the same
 	shift  int    // and how much further on it is in new
 }
 
+// deep is how deep documents are compared; what is deeper is taken as a whole.
+const deep = 256
+
 // descend reads the container at p along node k of old, of which the first
 // same bytes are alike and not all.
 func (f *follower) descend(k, p, same int, parent, ord uint32) int {
+	if f.depth >= deep {
+		return f.value(p, parent, ord)
+	}
 	if f.old.nodes[k].size() <= small {
 		return f.inStep(&lockstep{}, k, p, same, parent, ord)
 	}
@@ -187,8 +195,10 @@ func (f *follower) copyAlike(l *level, from, child int, ord uint32) {
 	f.blank += int(last.before+last.blank-first.before) + f.old.countBlank(int(last.end), l.pos)
 }
 
-// lookahead is how many members or elements of old are tried.
-const lookahead = 4
+const (
+	lookahead = 4 // how many members or elements of old are tried
+	lost      = 8 // but only one, after so many members that were not found
+)
 
 // member reads a member of an object at p. It looks among the next few old
 // members for the same name, so that what was inserted or removed does not
@@ -202,12 +212,17 @@ func (f *follower) member(l *level, p int) bool {
 	}
 	name := f.raw[p+1 : skipString(f.raw, p+1)-1]
 	before := l.cursor
-	for range lookahead {
+	tries := lookahead
+	if l.misses >= lost {
+		tries = 1
+	}
+	for range tries {
 		m, ok := l.next()
 		if !ok {
 			break
 		}
 		if string(l.raw[m.key0:m.key1]) == string(name) {
+			l.misses = 0
 			if m.node >= 0 && v < len(f.raw) && f.raw[v] == l.raw[m.start] {
 				l.p = f.readAlong(l, m.node, v)
 			} else {
@@ -217,6 +232,7 @@ func (f *follower) member(l *level, p int) bool {
 		}
 	}
 	l.cursor = before
+	l.misses++
 	l.p = f.value(v, uint32(l.n), l.count)
 	return true
 }
@@ -264,7 +280,10 @@ func (f *follower) element(l *level, p int) bool {
 		l.found(best)
 		return true
 	} else {
+		before := f.guess
+		f.guess = true
 		l.p = f.descend(best, p, same, uint32(l.n), l.count)
+		f.guess = before
 		l.guess = int(l.nodes[best].next)
 	}
 	return false
@@ -284,7 +303,7 @@ func (f *follower) resemble(l *level, p int) (best, same int) {
 	next := func(j int) bool { // the best by far
 		o := &l.nodes[j]
 		n, was := f.alike(l, j, p), same
-		if n > same || best < 0 {
+		if n > same {
 			best, same = j, n
 		}
 		return n == o.size() || j != best && n < was

@@ -7,9 +7,10 @@ import "hash/maphash"
 
 // pairLeft pairs what is left of two arrays, as far as elements are the same
 // or have the same identity: the one that the rule gives, or one that is found.
-func (s *patcher) pairLeft(a value, base, mid int, r *rule) {
+// It reports whether old and new are known to have no element in common.
+func (s *patcher) pairLeft(a value, base, mid int, r *rule) (strangers bool) {
 	if mid-base == 1 && len(s.sides)-mid == 1 && s.sides[base].ord == s.sides[mid].ord {
-		return // by place
+		return false // by place
 	}
 	if r != nil && r.keys != nil {
 		s.pairAlike(base, mid)
@@ -19,26 +20,30 @@ func (s *patcher) pairLeft(a value, base, mid int, r *rule) {
 			}
 		}
 		s.pairByHash(base, mid, false)
-		return
+		return false
 	}
 	f := &s.arrays.finder
 	f.begin(s, base, mid)
 	defer f.end()
-	if c := f.lead(&s.table); c >= 0 {
+	c, strangers := f.lead(&s.table)
+	if c >= 0 {
 		s.pairByColumn(c, base, mid) // what is alike has the same identity
-		return
+	}
+	if c >= 0 || strangers {
+		return strangers
 	}
 	s.clearHashes(base)
 	s.pairAlike(base, mid)
 	f.drop(s.sides, mid)
 	if f.olds == 0 || f.olds == len(f.rows) {
-		return
+		return false
 	}
 	f.context(s, a, base, mid)
 	if c := f.choose(&s.table); c >= 0 {
 		s.clearHashes(base)
 		s.pairByColumn(c, base, mid)
 	}
+	return false
 }
 
 // pairByColumn pairs the elements that have the same in a column.

@@ -25,6 +25,7 @@ type patcher struct {
 	changed bool   // a change that counts has been found
 	quiet   int    // > 0: no change here counts
 	effort  int    // bytes that may yet be read to save some
+	depth   int    // of the values at hand
 
 	sides    []side // stack
 	sketches []uint64
@@ -61,7 +62,7 @@ func (s *patcher) begin(r *rule, old, new *Document, known alignment) (end func(
 	s.out, s.path, s.sides, s.limit = s.out[:0], s.path[:0], s.sides[:0], len(new.raw)-new.blank
 	s.inserts, s.held = s.inserts[:0], 0
 	s.ignores, s.changed, s.quiet = r != nil && r.ignores, false, 0
-	s.last = run{}
+	s.last, s.depth = run{}, 0
 	s.effort = 1<<16 + 8*len(new.raw)
 	return func() { s.old, s.new, s.alignment = nil, nil, alignment{} }
 }
@@ -120,6 +121,11 @@ func (s *patcher) value(a, b value, r *rule) bool {
 	if st == nil && s.equal(a, b) {
 		return true
 	}
+	if s.depth == deep {
+		s.settle(a, b, r)
+		return s.writeReplace(b)
+	}
+	s.depth++
 	mark, before, outer := s.mark(), s.size(), s.limit
 	s.limit = min(outer, before+s.replaceLen()+s.new.compactSize(b))
 	var ok bool
@@ -132,6 +138,7 @@ func (s *patcher) value(a, b value, r *rule) bool {
 		ok = s.array(a, b, r)
 	}
 	s.limit = outer
+	s.depth--
 	if !ok {
 		s.settle(a, b, r)
 	}

@@ -30,7 +30,7 @@ func (s *patcher) object(a, b value, r *rule) bool {
 			return true
 		}
 		if !ok || !ok2 || string(s.old.name(&om)) != string(s.new.name(&nm)) {
-			if !s.distinct(s.old, a) || !distinct && !s.distinct(s.new, b) {
+			if o0.ord+n0.ord > 0 && !(s.distinct(s.old, a) && (distinct || s.distinct(s.new, b))) {
 				s.takeBack(mark)
 				s.changed = changed
 				o0, n0 = s.old.cursor(a), s.new.cursor(b)
@@ -76,7 +76,7 @@ func (s *patcher) members(oc, nc cursor, r *rule) bool {
 	ok, inStep := s.membersInStep(oc, nc, r)
 	if !inStep {
 		_, mid := s.pairMembers(oc, nc)
-		ok = !s.hopeless(base, mid) && s.writeMembers(base, mid, r)
+		ok = !s.hopeless(base, mid, r) && s.writeMembers(base, mid, r)
 	}
 	s.sides = s.sides[:base]
 	return ok
@@ -85,13 +85,16 @@ func (s *patcher) members(oc, nc cursor, r *rule) bool {
 // hopeless reports whether so much differs between two paired objects, members
 // that are arrays or objects aside, that to replace the new one is shorter. It
 // marks scalars that do not differ as dead.
-func (s *patcher) hopeless(base, mid int) bool {
+func (s *patcher) hopeless(base, mid int, r *rule) bool {
 	room := s.limit - s.size()
 	for i := base; i < len(s.sides) && room >= 0; i++ {
 		e := &s.sides[i]
 		cost := len(s.path) + len("/")
 		if name := s.sideName(i, mid); !escaped(name) {
 			cost += len(name)
+		}
+		if e.mate == alone && !s.changed && s.quiet == 0 {
+			s.counts(r.member(s.sideName(i, mid)))
 		}
 		switch {
 		case e.mate == alone && i < mid:
@@ -312,7 +315,7 @@ func (s *patcher) collectAlong(c cursor, base int) {
 // distinct reports whether no two members of an object have the same name. It
 // may say no where it would have to look closely.
 func (s *patcher) distinct(doc *Document, v value) bool {
-	if doc.nodes[v.node].count&distinct != 0 {
+	if n := &doc.nodes[v.node]; n.count&distinct != 0 || n.len() < 2 {
 		return true
 	}
 	base := len(s.sketches)

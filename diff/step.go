@@ -93,7 +93,7 @@ func (f *follower) membersInStep(l *lockstep, p int) (end int, ok bool) {
 			}
 			return f.close(l.node, at, count|hasScalar|distinct), at-l.shift <= l.x
 		}
-		if count == maxLeads || !f.together(l, at) || !sure && !f.known(s, count) || count == 4 && len(f.pending)-l.base > 2 {
+		if count == maxLeads || !f.together(l, at) || !sure && !f.known(s, count) || f.guess && count == 4 && len(f.pending)-l.base > 2 {
 			if p = f.value(at, uint32(l.node), count); p < 0 {
 				return -1, false
 			}
@@ -103,7 +103,7 @@ func (f *follower) membersInStep(l *lockstep, p int) (end int, ok bool) {
 		if p = f.pair(l, at, count); p < 0 {
 			return -1, false
 		}
-		if count < 2 && len(f.pending) > l.base {
+		if f.guess && count < 2 && len(f.pending) > l.base {
 			if l.other = l.other || namesIdentity(f.raw[l.key0:l.key1]); l.other {
 				return f.members(l.node, p, count+1), false
 			}

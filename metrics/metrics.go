@@ -46,7 +46,7 @@ func New(o Options) http.Handler {
 	})
 	build.Set(1)
 	registry.MustRegister(
-		build, &collector{o},
+		build, &collector{Options: o, avoided: make(map[string]float64), saved: make(map[string]float64)},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{MaxRequestsInFlight: scrapes})
 }

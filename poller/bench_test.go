@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 )
@@ -23,6 +24,7 @@ func BenchmarkPoll(b *testing.B) {
 	}{{"same", ""}, {"304", `"1"`}} {
 		b.Run(c.name, func(b *testing.B) {
 			p := New(Options{
+				Upstream: &url.URL{Scheme: "http", Host: "upstream.test"},
 				Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
 					res := &http.Response{StatusCode: 200, ProtoMajor: 1, Header: http.Header{"Content-Type": {"application/json"}}, ContentLength: int64(len(body)), Request: r}
 					if c.etag != "" {
@@ -48,7 +50,7 @@ func BenchmarkPoll(b *testing.B) {
 
 // BenchmarkJoin is one watcher that comes and goes.
 func BenchmarkJoin(b *testing.B) {
-	p := New(Options{})
+	p := New(Options{Upstream: &url.URL{Scheme: "http", Host: "upstream.test"}})
 	defer p.Close()
 	req := Request{Rule: rule(), URL: "/x"}
 	r := newResource(p, p.fetch.key(req), req)

@@ -17,21 +17,15 @@ import (
 
 // A RuleStatus is one rule and what it is at.
 type RuleStatus struct {
-	Rule      string        // its pattern
-	Interval  time.Duration // as it is configured; set by who has the configuration
-	Resources int           // that are polled
-	Failing   int           // of these, the ones whose latest poll failed
-	Watchers  int           // sockets, streams and requests that wait
+	Rule      string // its pattern
+	Resources int    // that are polled
+	Failing   int    // of these, the ones whose latest poll failed
+	Watchers  int    // sockets, streams and requests that wait
 	Counts
 
-	Stalest time.Duration // how long ago the upstream was last read for the one that fails longest
-	// What was saved, in requests to the upstream and in bytes to clients. That is a
-	// difference, which falls while something is polled that nobody watches any
-	// more; these are the most that it has been seen to be, so that they never fall.
-	Avoided, Saved float64
-
-	Told   Times             // from when a change was seen to when it was sent to one who held the document before
-	Failed map[string]uint64 // polls that failed, by the code of their error
+	Stalest time.Duration     // how long ago the upstream was last read for the one that fails longest
+	Told    Times             // from when a change was seen to when it was sent to one who held the document before
+	Failed  map[string]uint64 // polls that failed, by the code of their error
 }
 
 // A State is what can be told of a resource in a word.
@@ -81,9 +75,8 @@ type Resource struct {
 // A PatchedChange is a Change with the patch that says it.
 type PatchedChange struct {
 	Change
-	Patch  []byte // RFC 6902 or, if Merge, RFC 7396; nil where it is not kept
-	Merge  bool
-	Before []byte // the document that the patch applies to, as JSON; nil where it was not kept
+	Patch []byte // RFC 6902 or, if Merge, RFC 7396; nil where it is not kept
+	Merge bool
 }
 
 // tallyLocked returns what a rule's counts are kept in. p.mu is held.
@@ -108,7 +101,7 @@ func (p *Poller) Rules() map[string]RuleStatus {
 	p.mu.Unlock()
 	now := time.Now()
 	for _, r := range p.resources() {
-		s := rules[r.rule.Load().Name]
+		s := rules[r.req.Rule.Name]
 		s.Resources++
 		if newest := r.newest.Load(); newest != nil && newest.Err != nil {
 			s.Failing++
@@ -116,10 +109,10 @@ func (p *Poller) Rules() map[string]RuleStatus {
 				s.Stalest = max(s.Stalest, now.Sub(at))
 			}
 		}
-		if r.rule.Load().Purpose == "" {
+		if r.req.Rule.Purpose == "" {
 			s.Watchers += r.watchers()
 		}
-		rules[r.rule.Load().Name] = s
+		rules[r.req.Rule.Name] = s
 	}
 	return rules
 }
@@ -138,7 +131,7 @@ type Usage struct {
 // Usage returns what the Poller holds and does now.
 func (p *Poller) Usage() Usage {
 	all := p.resources()
-	u := Usage{Resources: len(all), Polling: len(p.allowed.Load().slots)}
+	u := Usage{Resources: len(all), Polling: len(p.slots)}
 	for _, r := range all {
 		if s := r.newest.Load(); s != nil {
 			u.DocumentBytes += s.size()
@@ -193,7 +186,7 @@ func (p *Poller) Resources(s Selection) (part []ResourceStatus, total int) {
 	for _, r := range p.resources() {
 		path, _, _ := strings.Cut(r.req.URL, "?")
 		switch {
-		case s.Rule != "" && r.rule.Load().Name != s.Rule:
+		case s.Rule != "" && r.req.Rule.Name != s.Rule:
 		case s.State != "" && stateOf(r.newest.Load()) != s.State:
 		case s.Text != "" && !strings.Contains(path, s.Text) && r.user() != s.Text:
 		default:
@@ -214,12 +207,11 @@ func (p *Poller) Resources(s Selection) (part []ResourceStatus, total int) {
 }
 
 // Resource returns the resource of an ID; not ok where it is not polled, or
-// not any more. With documents it keeps, for a minute from now on, those that
-// are replaced, so that a change can be shown with what was there before.
-func (p *Poller) Resource(id string, documents bool) (res Resource, ok bool) {
+// not any more.
+func (p *Poller) Resource(id string) (res Resource, ok bool) {
 	for _, r := range p.resources() {
 		if r.id() == id {
-			return r.detail(time.Now(), documents), true
+			return r.detail(time.Now()), true
 		}
 	}
 	return Resource{}, false
@@ -300,7 +292,7 @@ func (r *resource) status(now time.Time) ResourceStatus {
 	path, _, query := strings.Cut(r.req.URL, "?")
 	newest := r.newest.Load()
 	s := ResourceStatus{
-		ID: r.id(), Rule: r.rule.Load().Name, Purpose: r.rule.Load().Purpose, Path: path, Query: query, User: r.user(),
+		ID: r.id(), Rule: r.req.Rule.Name, Purpose: r.req.Rule.Purpose, Path: path, Query: query, User: r.user(),
 		State: stateOf(newest), Interval: time.Duration(r.interval.Load()),
 	}
 	if newest != nil {
@@ -322,12 +314,9 @@ func (r *resource) status(now time.Time) ResourceStatus {
 	return s
 }
 
-func (r *resource) detail(now time.Time, documents bool) Resource {
+func (r *resource) detail(now time.Time) Resource {
 	d := Resource{ResourceStatus: r.status(now)}
 	r.history.mu.Lock()
-	if documents {
-		r.history.lookedAt = now
-	}
 	d.Polls = r.history.polls.list()
 	changes := r.history.changes.list()
 	r.history.mu.Unlock()
@@ -335,9 +324,6 @@ func (r *resource) detail(now time.Time, documents bool) Resource {
 	at := -1 // in the trail, the step of the change at hand
 	for _, c := range changes {
 		p := PatchedChange{Change: c}
-		if documents && c.before != nil {
-			p.Before = c.before.Bytes()
-		}
 		if newest != nil && at < 0 && c.version == newest.Version {
 			at = len(newest.trail)
 		}

@@ -10,11 +10,10 @@ import (
 // of them, within the limits that polls have, and returns the upstream's
 // status. The answer is not looked at otherwise, and nobody is shown it.
 func (p *Poller) Touch(ctx context.Context, req Request, identity http.Header) (int, *Error) {
-	slot, ok := p.acquire(ctx)
-	if !ok {
+	if !p.acquire(ctx) {
 		return 0, exchangeError(ctx.Err(), req.Rule)
 	}
-	defer func() { <-slot }()
+	defer p.release()
 	ctx, cancel := context.WithTimeout(ctx, req.Rule.timeout())
 	defer cancel()
 	out, err := p.fetch.request(ctx, req, identity, validators{})

@@ -36,11 +36,10 @@ type Attempt struct {
 // Poll makes one poll. The error of a context that has ended is CodeUnreachable.
 func (t *Trial) Poll(ctx context.Context) (got Attempt) {
 	r := t.resource
-	slot, ok := r.p.acquire(ctx)
-	if !ok {
+	if !r.p.acquire(ctx) {
 		return Attempt{Err: exchangeError(ctx.Err(), r.req.Rule)}
 	}
-	defer func() { <-slot }()
+	defer r.p.release()
 	v := r.validators
 	got.Conditional = v != validators{}
 	r.span = r.p.pollSpan(r.req.Rule)

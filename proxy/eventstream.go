@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -38,7 +39,7 @@ func wantsEvents(r *http.Request) bool {
 // the messages of the socket, each as an event of its type.
 func (p *Proxy) serveEvents(w *answer, r *http.Request, e *endpoint, url string) {
 	if err := p.checkOrigin(r); err != nil {
-		p.reject(rejectOrigin)
+		p.counts.reject(rejectOrigin)
 		http.Error(w, err.Error(), http.StatusForbidden)
 		return
 	}
@@ -49,23 +50,29 @@ func (p *Proxy) serveEvents(w *answer, r *http.Request, e *endpoint, url string)
 	}
 	client := p.client(r)
 	if limit := p.connect(client, WayEvents); limit != nil {
-		p.refuseEvents(w, r, &poller.Error{Code: codeLimit, Message: limit.Error()})
+		p.refuseEvents(w, r, codeLimit, limit)
 		return
 	}
 	defer p.disconnect(client, WayEvents)
-	s := &stream{
-		p: p, w: w, r: r, control: http.NewResponseController(w), throttle: throttle,
-		req: poller.Request{URL: url, Header: r.Header, Client: client}, news: make(poller.Signal, 1),
-	}
-	s.view.version = lastEventID(r)
-	if err := s.begin(e); err != nil {
-		p.refuseEvents(w, r, err)
+	news := make(poller.Signal, 1)
+	watch, err := p.watch(e, poller.Request{URL: url, Header: r.Header, Client: client}, news)
+	switch {
+	case errors.Is(err, poller.ErrClosed):
+		p.refuseEvents(w, r, codeShuttingDown, err)
+		return
+	case err != nil:
+		p.refuseEvents(w, r, codeLimit, err)
 		return
 	}
-	defer func() { s.letGo() }()
+	defer watch.Close()
+	if release := p.hold(e, url, r.Header); release != nil {
+		defer release()
+	}
 	p.beginEvents(w, r)
+	s := &stream{w: w, control: http.NewResponseController(w), news: news, watch: watch, throttle: throttle}
+	s.view.version = lastEventID(r)
 	if s.send([]byte(fmt.Sprintf("retry: %d\n\n", retryDelay.Milliseconds()))) {
-		s.run()
+		s.run(p, r)
 	}
 }
 
@@ -80,14 +87,10 @@ func (p *Proxy) beginEvents(w http.ResponseWriter, r *http.Request) {
 
 // refuseEvents answers with a stream that ends at once and says why: after any
 // status but 200 an EventSource would never come back.
-func (p *Proxy) refuseEvents(w http.ResponseWriter, r *http.Request, reason *poller.Error) {
+func (p *Proxy) refuseEvents(w http.ResponseWriter, r *http.Request, code string, reason error) {
 	p.beginEvents(w, r)
-	w.Write(endEvent(retryRefused, reason))
-}
-
-// endEvent is the last event of a stream.
-func endEvent(retry time.Duration, reason *poller.Error) []byte {
-	return fmt.Appendf(nil, "retry: %d\nevent: end\ndata: {\"type\":\"end\"%s}\n\n", retry.Milliseconds(), appendError(nil, reason))
+	text := appendError(nil, &poller.Error{Code: code, Message: reason.Error()})
+	fmt.Fprintf(w, "retry: %d\nevent: end\ndata: {\"type\":\"end\"%s}\n\n", retryRefused.Milliseconds(), text)
 }
 
 // lastEventID is the version that the client holds, if it is one.
@@ -114,66 +117,23 @@ func parseThrottle(r *http.Request) (time.Duration, error) {
 
 // A stream is one event stream being written.
 type stream struct {
-	p        *Proxy
-	w        *answer
-	r        *http.Request
+	w        http.ResponseWriter
 	control  *http.ResponseController
-	req      poller.Request // but for the rule
 	news     poller.Signal
-	endpoint *endpoint // by which it is watched
 	watch    source
-	release  func() // of the identity that is kept alive; nil: none is
 	view     view
 	throttle time.Duration
-}
-
-// begin subscribes by an endpoint.
-func (s *stream) begin(e *endpoint) *poller.Error {
-	watch, err := s.p.watch(e, s.req, s.news)
-	if err != nil {
-		return watchError(err)
-	}
-	s.endpoint, s.watch, s.release = e, watch, s.p.hold(e, s.req.URL, s.r.Header)
-	return nil
-}
-
-func (s *stream) letGo() {
-	s.watch.Close()
-	if s.release != nil {
-		s.release()
-		s.release = nil
-	}
-}
-
-// follow goes over to the rules in force. It reports whether the stream goes on.
-func (s *stream) follow() bool {
-	if e, overtaken := s.p.goOn(s.endpoint, s.req.URL, s.watch); !overtaken {
-		s.endpoint = e
-		return true
-	}
-	e, _, err := s.p.now().resolve(s.req.URL)
-	if err != nil {
-		s.send(endEvent(retryEnded, errNoMore))
-		return false
-	}
-	s.letGo()
-	s.view = view{version: s.view.version}
-	if err := s.begin(e); err != nil {
-		s.send(endEvent(retryRefused, err))
-		return false
-	}
-	return true
 }
 
 // run tells the client what is newest, waits until there is something newer,
 // and so on until one of them goes. While throttle holds news back the stream
 // stays as alive as any other.
-func (s *stream) run() {
+func (s *stream) run(p *Proxy, r *http.Request) {
 	beat := time.NewTimer(heartbeat)
 	defer beat.Stop()
 	var leave, quiet <-chan time.Time
-	leaving, news := s.p.leaving, s.news
-	for s.follow() {
+	leaving, news := p.leaving, s.news
+	for {
 		if quiet == nil {
 			told, open := s.tell()
 			if !open {
@@ -193,11 +153,10 @@ func (s *stream) run() {
 				return
 			}
 		case <-leaving: // at a time of one's own, as sockets do
-			leaving, leave = nil, time.After(rand.N(s.p.now().cfg.Drain+1))
+			leaving, leave = nil, time.After(rand.N(p.cfg.Drain+1))
 		case <-leave:
 			return
-		case <-s.endpoint.routes.replaced:
-		case <-s.r.Context().Done():
+		case <-r.Context().Done():
 			return
 		}
 	}
@@ -210,7 +169,7 @@ func (s *stream) tell() (told, open bool) {
 	if snapshot == nil {
 		return false, true
 	}
-	prompt, joins := s.view.sent && s.throttle == 0, s.view.version == ""
+	prompt := s.view.sent && s.throttle == 0
 	messages, n := s.view.next(snapshot)
 	for _, m := range messages[:n] {
 		event := m.encoded("event", buildEvent)
@@ -218,9 +177,6 @@ func (s *stream) tell() (told, open bool) {
 			return true, false
 		}
 		m.sent(1, len(event))
-		if joins && m.kind == kindSnapshot {
-			snapshot.Joined(1)
-		}
 		if prompt && m.changes() {
 			snapshot.Told(1)
 		}

@@ -26,10 +26,10 @@ func TestPanicInOneSocket(t *testing.T) {
 			sub.Wake()
 		},
 		"while it is read from": func(w *world, s *socket, p *peer) {
-			was := w.proxy.state.Swap(&state{cfg: w.proxy.now().cfg, routes: &routes{}})
+			routes := w.proxy.routes.Swap(&routes{})
 			p.send(`{"type":"subscribe","url":"/api/x?1"}`)
 			time.Sleep(time.Second)
-			w.proxy.state.Store(was)
+			w.proxy.routes.Store(routes)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -7,24 +7,13 @@ import "pollbridge/poller"
 func (p *Proxy) Rules() []poller.RuleStatus {
 	known := p.poller.Rules()
 	var rules []poller.RuleStatus
-	for _, e := range p.now().endpoints {
+	for _, e := range p.routes.Load().endpoints {
 		s := known[e.rule.Name]
-		s.Rule, s.Interval = e.rule.Name, e.rule.Interval
+		s.Rule = e.rule.Name
 		rules = append(rules, s)
 	}
 	return rules
 }
 
-// Resources returns a part of the list of what is polled at present, and how
-// long the list is.
-func (p *Proxy) Resources(s poller.Selection) ([]poller.ResourceStatus, int) {
-	return p.poller.Resources(s)
-}
-
-// Resource returns one of these; see [poller.Poller.Resource].
-func (p *Proxy) Resource(id string, documents bool) (poller.Resource, bool) {
-	return p.poller.Resource(id, documents)
-}
-
-// Poller is what polls for the proxy.
+// Poller is what polls for the proxy: its resources are what there is to see.
 func (p *Proxy) Poller() *poller.Poller { return p.poller }

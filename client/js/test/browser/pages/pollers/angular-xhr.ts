@@ -1,3 +1,0 @@
-import { poll } from './angular.js'
-
-poll(true)

@@ -1,3 +1,0 @@
-import { poll } from './apollo.js'
-
-poll(true)
