@@ -54,9 +54,10 @@ func showDemo(c *cobra.Command, listen string) error {
 	out := c.OutOrStdout()
 	log := openLogs(c.ErrOrStderr(), config.Log{Level: slog.LevelError})
 	defer log.queue.Flush()
-	return serve(c.Context(), cfg, log, func(a net.Addr) {
+	return serve(c.Context(), cfg, log, func(a, admin net.Addr) {
 		fmt.Fprintf(out, "A legacy API is polled at http://%s, and pushed at http://%s\n\n", legacy.Addr(), a)
 		fmt.Fprintf(out, "    Open         http://%s/\n", browsable(a))
+		fmt.Fprintf(out, "    behind it    http://%s/\n", browsable(admin))
 		fmt.Fprintf(out, "    or run       pollbridge watch http://%s/api/stations\n\n", browsable(a))
 		fmt.Fprintln(out, "Ctrl-C ends it.")
 	})

@@ -135,8 +135,12 @@ func (x *explanation) at(e *config.Endpoint) string {
 
 // unmatched explains a request for a URL that is no rule's.
 func (x *explanation) unmatched(d proxy.Decision) {
-	if d.Way == proxy.WaySocket {
-		x.step("It opens a WebSocket on the path of socket, %s, which starts with no subscription.", x.cfg.Socket)
+	switch d.Way {
+	case proxy.WayReserved:
+		x.step("It is answered by pollbridge itself, to which everything below %s belongs.", config.Reserved)
+		return
+	case proxy.WaySocket:
+		x.step("It opens a WebSocket, which starts with no subscription.")
 		x.more(`The client then sends messages such as {"type":"subscribe","url":"/api/x"}.`)
 		return
 	}

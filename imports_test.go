@@ -17,7 +17,7 @@ import (
 // it. Tests may import more.
 var allowed = map[string][]string{
 	".": {
-		"./admin", "./client", "./config", "./demo", "./metrics", "./probe", "./proxy", "./tracing",
+		"./admin", "./advise", "./client", "./config", "./demo", "./metrics", "./passthrough", "./probe", "./proxy", "./tracing",
 		"github.com/spf13/cobra", "github.com/spf13/pflag",
 	},
 	"./proxy": {
@@ -25,11 +25,12 @@ var allowed = map[string][]string{
 		"github.com/coder/websocket", // the wire is known here, and in the client, only
 		"golang.org/x/net/http/httpguts",
 	},
+	"./advise": {"./config", "./diff", "./probe"},
 	"./probe":  {"./config", "./diff", "./internal/field", "./poller", "./proxy"}, // asks as the proxy would
 	"./poller": {"./diff", "./internal/field", "github.com/hashicorp/golang-lru/v2", "golang.org/x/time/rate"},
 	"./diff":   {},
 
-	"./admin":       {},
+	"./admin":       {"./poller"},
 	"./client":      {"github.com/coder/websocket"},
 	"./client/js":   {"./internal/field"},
 	"./config":      {"gopkg.in/yaml.v3"}, // and nobody else knows YAML

@@ -23,11 +23,11 @@ import (
 
 // An accessLine is a line of the access log.
 type accessLine struct {
-	Msg, Method, Path, Client, Rule, Transport, Cache string
-	Status                                            int
-	Bytes                                             int64
-	Duration                                          float64 `json:"duration_ms"`
-	Trace                                             string  `json:"trace_id"`
+	Msg, Method, Path, Client, Rule, Transport, Cache, Closed string
+	Status                                                    int
+	Bytes                                                     int64
+	Duration                                                  float64 `json:"duration_ms"`
+	Trace                                                     string  `json:"trace_id"`
 }
 
 func accessLines(t *testing.T, log string) (lines []accessLine) {
@@ -123,9 +123,9 @@ func TestAccessLog(t *testing.T) {
 		{request: "GET /api/orders HTTP/1.1\nAccept: text/event-stream\n" + common + "\n", until: `["order"]`, bytes: true,
 			want: accessLine{Method: "GET", Path: "/api/orders", Status: 200, Transport: "events", Rule: "/api/{what}"}},
 		{request: "GET /api/orders HTTP/1.1\n" + upgrade + common + "\n", until: `["order"]`, bytes: true,
-			want: accessLine{Method: "GET", Path: "/api/orders", Status: 101, Transport: "websocket", Rule: "/api/{what}"}},
+			want: accessLine{Method: "GET", Path: "/api/orders", Status: 101, Closed: "client", Transport: "websocket", Rule: "/api/{what}"}},
 		{request: "GET / HTTP/1.1\n" + upgrade + common + "\n", until: "\r\n\r\n",
-			want: accessLine{Method: "GET", Path: "/", Status: 101, Transport: "websocket"}},
+			want: accessLine{Method: "GET", Path: "/", Status: 101, Closed: "client", Transport: "websocket"}},
 		{request: "GET / HTTP/1.1\nConnection: close\nOrigin: https://" + secret + ".example\n" + upgrade + common + "\n", bytes: true,
 			want: accessLine{Method: "GET", Path: "/", Status: 403, Transport: "websocket"}},
 		{request: "GET /chat HTTP/1.1\n" + upgrade + common + "\n",

@@ -48,6 +48,6 @@ Ask what becomes of a URL, and why:      pollbridge explain /api/x`,
 		Version:       version(),
 	}
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(newServeCommand(), newCheckCommand(), newExplainCommand(), newSchemaCommand(), newWatchCommand(), newDemoCommand())
+	root.AddCommand(newServeCommand(), newCheckCommand(), newAdviseCommand(), newExplainCommand(), newSchemaCommand(), newHealthCommand(), newWatchCommand(), newDemoCommand())
 	return root
 }

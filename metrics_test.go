@@ -78,6 +78,7 @@ func TestMetrics(t *testing.T) {
 		`pollbridge_http_requests_total{code="2xx",transport="get"}`:         1,
 		`pollbridge_http_requests_total{code="4xx",transport="pass"}`:        1,
 		`pollbridge_passthrough_duration_seconds_count{code="4xx"}`:          1,
+		`pollbridge_sockets_closed_total{reason="slow"}`:                     0,
 		`pollbridge_rejections_total{reason="origin"}`:                       1,
 		`pollbridge_rejections_total{reason="subscriptions_per_connection"}`: 1,
 		`pollbridge_rejections_total{reason="connections"}`:                  0,
@@ -104,6 +105,7 @@ func TestMetrics(t *testing.T) {
 			t.Fatalf("%s\n%s", wrong, text)
 		}
 	}
+	r.errors.wait(t, `level=WARN msg="clients are turned away" reason=origin more=0`)
 	problems, err := promlint.New(strings.NewReader(text + "\n")).Lint()
 	if err != nil {
 		t.Fatal(err)
@@ -117,6 +119,28 @@ func TestMetrics(t *testing.T) {
 		}
 	}
 	checkMetricsPage(t, text)
+	for _, file := range []string{"deploy/prometheus/alerts.yaml", "deploy/grafana/pollbridge.json"} {
+		checkQueries(t, file, text)
+	}
+}
+
+// checkQueries holds that every metric that a file names is scraped. Whether its
+// queries can be read, and the labels, are the business of deploy/prometheus.
+func checkQueries(t *testing.T, file, text string) {
+	t.Helper()
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := regexp.MustCompile(`\b(?:pollbridge|process|go)_[a-z_]+`).FindAllString(string(data), -1)
+	if len(names) < 15 {
+		t.Errorf("%s names only %d metrics", file, len(names))
+	}
+	for _, name := range names {
+		if !regexp.MustCompile(`(?m)^` + name + `[{ ]`).MatchString(text) {
+			t.Errorf("%s names %s, which is not scraped", file, name)
+		}
+	}
 }
 
 // checkMetricsPage holds that docs/metrics.md has every metric that is scraped,

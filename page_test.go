@@ -17,14 +17,15 @@ type page struct {
 	ctx context.Context
 }
 
-// openPage starts a browser. Without one on the machine the test is skipped,
+// openPage starts a browser with flags beyond the usual. Without one on the machine the test is skipped,
 // unless the environment says POLLBRIDGE_BROWSER=required.
-func openPage(t *testing.T) *page {
+func openPage(t *testing.T, flags ...chromedp.ExecAllocatorOption) *page {
 	t.Helper()
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.NoSandbox, // the tests' containers run as root; the pages are our own
 		chromedp.DisableGPU,
 	)
+	options = append(options, flags...)
 	ctx, stop := context.WithTimeout(t.Context(), 3*patience) // for all that the test does with it
 	t.Cleanup(stop)
 	ctx, stopBrowser := chromedp.NewExecAllocator(ctx, options...)

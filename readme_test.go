@@ -200,7 +200,7 @@ func TestReadmeSettings(t *testing.T) {
 func TestLinks(t *testing.T) {
 	t.Parallel()
 	files, _ := filepath.Glob("docs/*.md")
-	for _, file := range append(files, "README.md") {
+	for _, file := range append(files, "README.md", "deploy/README.md") {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)

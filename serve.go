@@ -65,8 +65,9 @@ type server struct {
 }
 
 // serve runs until ctx ends or a signal comes, and then drains. Once it
-// listens it calls ready, if given, with the public address.
-func serve(ctx context.Context, cfg *config.Config, log *logs, ready func(net.Addr)) error {
+// listens it calls ready, if given, with its addresses; that of the admin listener
+// is nil where that is turned off.
+func serve(ctx context.Context, cfg *config.Config, log *logs, ready func(public, admin net.Addr)) error {
 	o := proxy.Options{Log: log.Logger, Access: log.access}
 	if cfg.Tracing != nil {
 		t, err := newTracer(ctx, cfg.Tracing, log.Logger)
@@ -85,17 +86,21 @@ func serve(ctx context.Context, cfg *config.Config, log *logs, ready func(net.Ad
 	errorLog := newServerLog(log.Logger)
 	s.public = newHTTPServer(p, errorLog)
 	loaded := metrics.Reload{OK: true, At: time.Now()}
+	live := newLive()
+	defer live.Close()
 	s.admin = newHTTPServer(admin.New(admin.Options{
 		Listen: cfg.Admin, Hosts: cfg.AdminHosts, Ready: s.ready, Refresh: p.Refresh,
 		Metrics: metrics.New(metrics.Options{
 			Version: version(), Status: p.Status, LogLost: log.queue.Lost, Reloaded: func() metrics.Reload { return loaded },
 		}),
+		Status: p, Bodies: cfg.AdminBodies, Version: version(), Upstream: cfg.Upstream.Redacted(), Push: live.push,
 	}), errorLog)
 
 	listener, err := listen("listen", cfg.Listen)
 	if err != nil {
 		return err
 	}
+	var adminAddr net.Addr
 	adminAddress := ""
 	failed := make(chan error, 2)
 	if cfg.Admin != "" {
@@ -104,7 +109,7 @@ func serve(ctx context.Context, cfg *config.Config, log *logs, ready func(net.Ad
 			listener.Close()
 			return err
 		}
-		adminAddress = l.Addr().String()
+		adminAddr, adminAddress = l.Addr(), l.Addr().String()
 		go func() { failed <- s.admin.Serve(l) }()
 		defer s.admin.Close()
 	}
@@ -114,7 +119,7 @@ func serve(ctx context.Context, cfg *config.Config, log *logs, ready func(net.Ad
 	go func() { failed <- s.public.Serve(listener) }()
 	log.Info("serving", "listen", listener.Addr().String(), "upstream", cfg.Upstream.Redacted(), "endpoints", len(cfg.Endpoints), "admin", adminAddress)
 	if ready != nil {
-		ready(listener.Addr())
+		ready(listener.Addr(), adminAddr)
 	}
 	for {
 		select {

@@ -1,13 +1,20 @@
 // Package admin is the private face of pollbridge, for its operator and the
 // systems that watch over it. It is meant for a listener that only they reach.
+//
+// The dashboard is a page on pollbridge's own protocol. What it shows are JSON
+// documents that anybody can GET (see status.go), and a proxy polls and pushes
+// them as it does others (see Options.Push).
 package admin
 
 import (
 	"fmt"
 	"net/http"
+	"time"
+
+	"pollbridge/poller"
 )
 
-// Options are what the endpoints report on.
+// Options are what the endpoints report on. The zero value works.
 type Options struct {
 	Listen string   // host:port of the listener; its host is one that requests may name
 	Hosts  []string // more of these, in lower case
@@ -23,10 +30,40 @@ type Options struct {
 
 	// Metrics answers for /metrics. Nil: there is no such endpoint.
 	Metrics http.Handler
+
+	// Status is what the dashboard shows. Nil: there is no dashboard.
+	Status Status
+
+	// Push returns what serves the documents that the dashboard shows, and pushes
+	// their changes; it has /.pollbridge/, too. Nil: they are there to GET, and
+	// the page does not live.
+	Push func(documents http.Handler) http.Handler
+
+	Bodies   bool   // show what documents say, not only where they changed
+	Version  string // of the program
+	Upstream string // the API's URL, without credentials
+}
+
+// Status is where the dashboard has from what it shows: a proxy.Proxy.
+type Status interface {
+	Rules() []poller.RuleStatus
+	Resources(poller.Selection) (part []poller.ResourceStatus, total int)
+	Resource(id string, documents bool) (poller.Resource, bool)
+}
+
+// An admin is what the documents are made of.
+type admin struct {
+	o       Options
+	started time.Time
+	changes changes
 }
 
 // New returns the handler of the admin listener:
 //
+//	GET /        the dashboard
+//	GET /status  what it shows, as JSON; also as a socket, and as an event stream
+//	GET /status/resources?rule=&state=&text=&order=&page=
+//	GET /status/resources/{id}
 //	GET /livez   200 as long as the process answers
 //	GET /readyz  200 while new clients are welcome, else 503 and why not
 //	GET /metrics what is counted, for Prometheus
@@ -34,14 +71,13 @@ type Options struct {
 //	             polls at once what is watched there; url may be repeated, and
 //	             without one everything is polled. Answers {"refreshed": n}
 func New(o Options) http.Handler {
+	a := &admin{o: o, started: time.Now()}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
-		if o.Ready != nil {
-			if err := o.Ready(); err != nil {
-				http.Error(w, err.Error(), http.StatusServiceUnavailable)
-				return
-			}
+		if err := a.ready(); err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			return
 		}
 		fmt.Fprintln(w, "ok")
 	})
@@ -54,5 +90,22 @@ func New(o Options) http.Handler {
 	if o.Metrics != nil {
 		mux.Handle("GET /metrics", o.Metrics)
 	}
-	return guard(append([]string{bareHost(o.Listen)}, o.Hosts...), mux)
+	if o.Status != nil {
+		documents := a.documents()
+		if o.Push != nil {
+			documents = o.Push(documents)
+		}
+		mux.Handle("GET /status", documents)
+		mux.Handle("GET /status/", documents)
+		mux.Handle("GET /.pollbridge/", documents)
+		mux.HandleFunc("GET /{$}", servePage)
+	}
+	return protect(guard(append([]string{bareHost(o.Listen)}, o.Hosts...), mux))
+}
+
+func (a *admin) ready() error {
+	if a.o.Ready == nil {
+		return nil
+	}
+	return a.o.Ready()
 }

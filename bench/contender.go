@@ -178,7 +178,7 @@ func startPollbridge(r *run, up *upstream, interval time.Duration) (*server, err
 		return nil, err
 	}
 	config := fmt.Sprintf("listen: %q\nupstream: %q\nadmin: \"\"\ndrain: 0s\ncompression: %t\n"+
-		"limits: {connections_per_client: 1000000, resources: 100000}\nlog: {level: warn}\n"+
+		"limits: {connections_per_client: 1000000, resources: 100000, resources_per_client: 100000}\nlog: {level: warn}\n"+
 		"endpoints:\n  - {path: \"/api/{channel}\", interval: %s, vary: []}\n%s",
 		address, "http://"+up.address(), r.deflate, interval, r.config)
 	file := filepath.Join(r.dir, "pollbridge.yaml")

@@ -24,6 +24,7 @@ var scenarios = []scenario{
 	{"ten", "Ten subscriptions on each connection", (*bench).runTen},
 	{"endtoend", "100 resources of 50 KB, 20 % of each changing every 500 ms, 3,000 watchers", (*bench).runEndToEnd},
 	{"many", "Each watcher a resource of its own, each changing every second", (*bench).runMany},
+	{"streams", "Event streams, and documents that are watched", (*bench).runStreams},
 	{"idle", "100,000 idle connections", (*bench).runIdle},
 }
 

@@ -56,8 +56,8 @@ func validAuthority(u *url.URL) bool {
 	return validHost(u.Hostname()) && !strings.HasSuffix(u.Host, ":") && (u.Port() == "" || validPort(u.Port()))
 }
 
-// upstreamURL reads a base URL. Credentials in it are refused, because URLs are logged. A path in it goes before that of every request; its last slash does not count.
-func upstreamURL(to **url.URL) shape {
+// baseURL reads a base URL. Credentials in it are refused, because URLs are logged. A path in it goes before that of every request; its last slash does not count.
+func baseURL(to **url.URL) shape {
 	const what = "an http or https URL such as http://127.0.0.1:9000 or https://api.example.com/base"
 	return scalar[*url.URL]{to, kind[*url.URL]{what, textLike(`[Hh][Tt][Tt][Pp][Ss]?://(\[[^\]]*\]|[^/?#@:]+)(:[0-9]+)?(/[^?#]*)?`), func(text string) (*url.URL, error) {
 		u, err := url.Parse(text)

@@ -22,7 +22,7 @@ type field struct {
 func (c *Config) fields() object {
 	return object{
 		{name: "listen", value: scalar[string]{&c.Listen, address}},
-		{name: "upstream", value: upstreamURL(&c.Upstream), required: true},
+		{name: "upstream", value: baseURL(&c.Upstream), required: true},
 		{name: "admin", value: scalar[string]{&c.Admin, addressOrNone}},
 		{name: "admin_hosts", value: texts(&c.AdminHosts, hostName)},
 		{name: "admin_bodies", value: scalar[bool]{&c.AdminBodies, boolean}},
@@ -58,7 +58,7 @@ func (l *Log) fields() object {
 func (t *Tracing) fields() object {
 	t.Sample = 0.01
 	return object{
-		{name: "endpoint", value: upstreamURL(&t.Endpoint), required: true},
+		{name: "endpoint", value: baseURL(&t.Endpoint), required: true},
 		{name: "sample", value: scalar[float64]{&t.Sample, share}},
 		{name: "headers", value: headers(&t.Headers)},
 	}

@@ -17,6 +17,7 @@ var unseen = map[string]string{
 	"addresses-default.yaml":  "between keys",
 	"addresses-same.yaml":     "between keys",
 	"headers-vary.yaml":       "between keys",
+	"paths-reserved.yaml":     "what a path may not begin with",
 	"paths-socket.yaml":       "between keys",
 	"paths-conflict.yaml":     "between rules",
 	"twice.yaml":              "a validator is given one of two equal keys",

@@ -155,7 +155,7 @@ func parse(set map[string]string) (*config.Config, error) {
 // TestBlocks holds that every YAML block of the documentation is a
 // configuration, or the endpoints of one.
 func TestBlocks(t *testing.T) {
-	for _, file := range []string{"../README.md", "configuration.md", "getting-started.md", "observability.md", "troubleshooting.md"} {
+	for _, file := range []string{"../README.md", "configuration.md", "getting-started.md", "observability.md", "troubleshooting.md", "behind.md"} {
 		for i, m := range regexp.MustCompile("(?ms)^```yaml\n(.*?)^```$").FindAllStringSubmatch(read(t, file), -1) {
 			text := m[1]
 			if !strings.Contains(text, "upstream:") {

@@ -1,8 +1,6 @@
 package metrics
 
 import (
-	"sync"
-
 	"github.com/prometheus/client_golang/prometheus"
 
 	"pollbridge/poller"
@@ -35,7 +33,7 @@ var (
 	answers     = desc("answers_total", "Plain GETs answered without asking the upstream for each.", "rule")
 	answerBytes = desc("answer_bytes_total", "Bytes of the bodies of these.", "rule")
 
-	expected = desc("upstream_requests_expected_total", "Requests that the upstream would have got from clients that poll: one an interval for each watcher, and the plain GETs.", "rule")
+	expected = desc("upstream_requests_expected_total", "Requests that the upstream would have got from clients that poll: one as a watcher comes and one an interval after that, and the plain GETs.", "rule")
 	avoided  = desc("upstream_requests_avoided_total", "Of these, how many more they would have been than the polls that were made.", "rule")
 	saved    = desc("bytes_saved_total", "Bytes that clients that poll would have been sent beyond those that were.", "rule")
 )
@@ -45,6 +43,7 @@ var (
 	connections   = desc("connections", "Connections that stay open.", "transport")
 	requests      = desc("http_requests_total", "Requests that have been answered; event streams count when they end, sockets when they are opened; by transport and class of status.", "transport", "code")
 	passedSeconds = desc("passthrough_duration_seconds", "How long requests that passed through took, both bodies included, by class of status; tunnels aside.", "code")
+	closed        = desc("sockets_closed_total", "Sockets that were closed, by why.", "reason")
 	rejections    = desc("rejections_total", "Who was turned away: a page of another origin, or by a limit.", "reason")
 	limit         = desc("limit", "A limit of the configuration.", "limit")
 
@@ -60,15 +59,7 @@ var (
 )
 
 // A collector reads the status at each scrape.
-type collector struct {
-	Options
-
-	// What was saved is a difference, which falls while somebody is polled for
-	// who does not watch any more. A counter may not, so the most that it ever was
-	// is shown.
-	mu             sync.Mutex // guards the fields below
-	avoided, saved map[string]float64
-}
+type collector struct{ Options }
 
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
@@ -97,6 +88,9 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	for n, times := range s.Passed {
 		ch <- histogram(passedSeconds, &times, class(n))
+	}
+	for reason, n := range s.Closed {
+		counter(closed, n, reason)
 	}
 	for reason, n := range s.Rejected {
 		counter(rejections, n, reason)
@@ -145,8 +139,11 @@ func (c *collector) rule(ch chan<- prometheus.Metric, r *poller.RuleStatus) {
 	counter(polls, float64(r.Unchanged), poller.Unchanged.String())
 	counter(polls, float64(r.NotModified), poller.NotModified.String())
 	counter(polls, float64(r.Errors), poller.Failed.String())
+	counter(pollErrors, float64(r.Failed[poller.CodeNotShareable]), poller.CodeNotShareable) // whose first is worth an alert
 	for code, n := range r.Failed {
-		counter(pollErrors, float64(n), code)
+		if code != poller.CodeNotShareable {
+			counter(pollErrors, float64(n), code)
+		}
 	}
 	times(pollSeconds, &r.PollTimes)
 	counter(polledBytes, float64(r.PolledBytes))
@@ -160,14 +157,6 @@ func (c *collector) rule(ch chan<- prometheus.Metric, r *poller.RuleStatus) {
 	counter(answerBytes, float64(r.AnswerBytes))
 
 	counter(expected, r.WouldRequests)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	counter(avoided, most(c.avoided, r.Rule, r.WouldRequests-float64(r.Polls())))
-	counter(saved, most(c.saved, r.Rule, r.WouldBytes-float64(r.SentBytes())))
-}
-
-// most returns the most that a rule's number ever was.
-func most(of map[string]float64, rule string, now float64) float64 {
-	of[rule] = max(of[rule], now)
-	return of[rule]
+	counter(avoided, r.Avoided)
+	counter(saved, r.Saved)
 }

@@ -46,7 +46,7 @@ func New(o Options) http.Handler {
 	})
 	build.Set(1)
 	registry.MustRegister(
-		build, &collector{Options: o, avoided: make(map[string]float64), saved: make(map[string]float64)},
+		build, &collector{o},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{MaxRequestsInFlight: scrapes})
 }

@@ -17,7 +17,7 @@ func BenchmarkGet(b *testing.B) {
 		w.Header().Set("Content-Type", "application/json")
 		io.WriteString(w, body)
 	}))
-	tr := newTransport()
+	tr := NewTransport()
 	b.Cleanup(tr.CloseIdleConnections)
 	bare := &httputil.ReverseProxy{Transport: tr, Rewrite: func(r *httputil.ProxyRequest) {
 		r.SetURL(upstream)

@@ -95,7 +95,7 @@ type handler struct {
 // an answer that breaks off panics with http.ErrAbortHandler, which only a server understands.
 func New(o Options) http.Handler {
 	if o.Transport == nil {
-		o.Transport = newTransport()
+		o.Transport = NewTransport()
 	}
 	return &handler{
 		Options: o,

@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// newTransport is the transport for who names none. Its limits are those that keep a dead upstream from holding
+// NewTransport returns the transport that New uses where none is given. Its limits are those that keep a dead upstream from holding
 // requests for ever, and none that ends a stream: how long a body takes is between client and upstream.
-func newTransport() *http.Transport {
+func NewTransport() *http.Transport {
 	http1 := new(http.Protocols)
 	http1.SetHTTP1(true)
 	return &http.Transport{

@@ -222,7 +222,7 @@ func through(t testing.TB, upstream *url.URL) *url.URL {
 
 // newHandler makes a handler whose idle connections end with the test.
 func newHandler(t testing.TB, o Options) http.Handler {
-	tr := newTransport()
+	tr := NewTransport()
 	t.Cleanup(tr.CloseIdleConnections)
 	o.Transport = tr
 	return New(o)

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"io"
 	"net/http"
-	"net/url"
 	"strings"
 	"testing"
 )
@@ -24,7 +23,6 @@ func BenchmarkPoll(b *testing.B) {
 	}{{"same", ""}, {"304", `"1"`}} {
 		b.Run(c.name, func(b *testing.B) {
 			p := New(Options{
-				Upstream: &url.URL{Scheme: "http", Host: "upstream.test"},
 				Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
 					res := &http.Response{StatusCode: 200, ProtoMajor: 1, Header: http.Header{"Content-Type": {"application/json"}}, ContentLength: int64(len(body)), Request: r}
 					if c.etag != "" {
@@ -50,7 +48,7 @@ func BenchmarkPoll(b *testing.B) {
 
 // BenchmarkJoin is one watcher that comes and goes.
 func BenchmarkJoin(b *testing.B) {
-	p := New(Options{Upstream: &url.URL{Scheme: "http", Host: "upstream.test"}})
+	p := New(Options{})
 	defer p.Close()
 	req := Request{Rule: rule(), URL: "/x"}
 	r := newResource(p, p.fetch.key(req), req)

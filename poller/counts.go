@@ -1,7 +1,6 @@
 package poller
 
 import (
-	"encoding/json"
 	"maps"
 	"sync"
 	"time"
@@ -17,7 +16,7 @@ type Counts struct {
 	NotModified uint64 `json:"not_modified"` // the upstream said so: 304
 	Errors      uint64 `json:"errors"`       // no document could be had
 
-	PollTimes   Times  `json:"poll_times"`   // of the exchanges with the upstream
+	PollTimes   Times  `json:"-"`            // of the exchanges with the upstream
 	PolledBytes uint64 `json:"polled_bytes"` // of bodies, as they crossed the network: compressed if they were
 
 	// What was sent to watchers: sockets, streams, and long-polls that were
@@ -31,9 +30,13 @@ type Counts struct {
 	Answers     uint64 `json:"answers"`
 	AnswerBytes uint64 `json:"answer_bytes"`
 
-	// What asking for oneself would have cost: every watcher one request an
-	// interval for as long as it watched, and every plain GET. Each would have got
-	// what the next poll got, so an answer of 304 costs a request and no bytes.
+	// Watchers that came and held nothing: each is a page that was loaded.
+	Joined uint64 `json:"joined"`
+
+	// What asking for oneself would have cost: every watcher one request as it
+	// came and one an interval for as long as it watched, and every plain GET.
+	// Each would have got what the polls got at the time, so an answer of 304
+	// costs a request and no bytes.
 	WatchedSeconds float64 `json:"watched_seconds"` // of all watchers together
 	WouldRequests  float64 `json:"would_requests"`
 	WouldBytes     float64 `json:"would_bytes"`
@@ -59,6 +62,7 @@ func (c *Counts) Add(o *Counts) {
 	c.PatchBytes += o.PatchBytes
 	c.Answers += o.Answers
 	c.AnswerBytes += o.AnswerBytes
+	c.Joined += o.Joined
 	c.WatchedSeconds += o.WatchedSeconds
 	c.WouldRequests += o.WouldRequests
 	c.WouldBytes += o.WouldBytes
@@ -130,26 +134,6 @@ func (t *Times) Count() (n uint64) {
 	return n
 }
 
-// MarshalJSON writes the number, the sum, and how many were within each bound,
-// in seconds.
-func (t Times) MarshalJSON() ([]byte, error) {
-	type within struct {
-		Seconds float64 `json:"seconds"`
-		Count   uint64  `json:"count"`
-	}
-	all := make([]within, len(Within))
-	n := uint64(0)
-	for i, bound := range Within {
-		n += t.Classes[i]
-		all[i] = within{bound.Seconds(), n}
-	}
-	return json.Marshal(struct {
-		Count  uint64   `json:"count"`
-		Sum    float64  `json:"sum_seconds"`
-		Within []within `json:"within"`
-	}{t.Count(), t.Sum.Seconds(), all})
-}
-
 // A tally is Counts that many may add to. It is locked once a poll and once a
 // batch of messages, not once a watcher.
 type tally struct {
@@ -161,14 +145,18 @@ type tally struct {
 // too. Its mu guards all of it.
 type ruleTally struct {
 	tally
-	told   Times             // from when a change was seen to when it was sent
-	failed map[string]uint64 // polls, by the code of their error
+	told    Times             // from when a change was seen to when it was sent
+	avoided float64           // the most that Avoided was when it was read
+	saved   float64           // and Saved
+	failed  map[string]uint64 // polls, by the code of their error
 }
 
 func (t *ruleTally) read() RuleStatus {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return RuleStatus{Counts: t.counts, Told: t.told, Failed: maps.Clone(t.failed)}
+	t.avoided = max(t.avoided, t.counts.WouldRequests-float64(t.counts.Polls()))
+	t.saved = max(t.saved, t.counts.WouldBytes-float64(t.counts.SentBytes()))
+	return RuleStatus{Counts: t.counts, Told: t.told, Failed: maps.Clone(t.failed), Avoided: t.avoided, Saved: t.saved}
 }
 
 // Told takes note that n watchers who held the document before have been sent s

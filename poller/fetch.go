@@ -33,15 +33,13 @@ const defaultAccept = "application/json, */*;q=0.8"
 // A fetcher makes the exchange of a poll. Its secret keys what is kept of
 // credentials.
 type fetcher struct {
-	base   *url.URL
 	client *http.Client
 	prober *http.Client // follows no redirect: many a login page is one
 	secret [32]byte
 }
 
-func newFetcher(base *url.URL, transport http.RoundTripper) fetcher {
+func newFetcher(transport http.RoundTripper) fetcher {
 	f := fetcher{
-		base:   base,
 		client: &http.Client{Transport: transport, CheckRedirect: sameOrigin},
 		prober: &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
 	}
@@ -137,12 +135,13 @@ func (f *fetcher) request(ctx context.Context, req Request, identity http.Header
 	if err != nil {
 		return nil, fmt.Errorf("url %q: %w", req.URL, err)
 	}
-	u := *f.base
-	u.RawPath = strings.TrimSuffix(f.base.EscapedPath(), "/") + path
-	u.Path = strings.TrimSuffix(f.base.Path, "/") + decoded
+	base := req.Rule.Upstream
+	u := *base
+	u.RawPath = strings.TrimSuffix(base.EscapedPath(), "/") + path
+	u.Path = strings.TrimSuffix(base.Path, "/") + decoded
 	u.RawQuery, u.ForceQuery = query, hasQuery && query == ""
 	out := (&http.Request{
-		Method: http.MethodGet, URL: &u, Host: f.base.Host,
+		Method: http.MethodGet, URL: &u, Host: base.Host,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: make(http.Header),
 	}).WithContext(ctx)
 	out.Header.Set("Accept", defaultAccept)

@@ -3,6 +3,7 @@ package poller
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"context"
 	"fmt"
@@ -31,11 +32,14 @@ import (
 // asked the same for both. So whatever it answers to one is what it would have
 // answered to the other.
 func TestSameKeySameRequest(t *testing.T) {
-	f := newFetcher(&url.URL{Scheme: "http", Host: "upstream.test"}, nil)
+	f := newFetcher(nil)
 	rules := []*Rule{
-		{Name: "/x"}, {Name: "/y", Vary: []string{"Authorization", "Cookie"}}, {Name: "/y", Vary: []string{"Cookie", "Authorization"}},
+		{Name: "/x"}, {Name: "/x", Generation: 1, Upstream: &url.URL{Scheme: "http", Host: "elsewhere.test"}}, {Name: "/y", Vary: []string{"Authorization", "Cookie"}}, {Name: "/y", Vary: []string{"Cookie", "Authorization"}},
 		{Name: "/z", Vary: []string{"Cookie:a"}}, {Name: "/z", Vary: []string{"Cookie:a", "Cookie:b"}}, {Name: "/z", Vary: []string{"X-A", "X-B"}},
 		{Name: "/s", Vary: []string{"Authorization", "Cookie"}, Shared: true},
+	}
+	for _, r := range rules {
+		r.Upstream = cmp.Or(r.Upstream, origin)
 	}
 	urls := []string{"/x", "/xx", "/x?a", "/x?a=a", "/x?", "/x%3Fa", "/yAuthorization"}
 	values := []string{"", "a", "aa", "aaa", "a=1", "a=1; b=2", "a=1; b=2; a=3", "b=2; a=1", `a="1"`, "a=1b=2", " a=1;b=2", "A=1", "xa=1", "a=", "a==1", "a=\xff", "a=1\x00\x00", "X-B"}
@@ -280,7 +284,7 @@ func TestRevoked(t *testing.T) {
 			settle(time.Minute)
 			for k := range p.watched {
 				if s, ok := p.idle.Peek(k); ok {
-					t.Errorf("%d: kept %s", status, s.Body)
+					t.Errorf("%d: kept %s", status, s.snapshot.Body)
 				}
 			}
 		})
@@ -320,7 +324,7 @@ func TestNoCredentialIsKept(t *testing.T) {
 				t.Errorf("%T holds %q", v, found)
 			}
 		}
-		other := New(Options{Upstream: &url.URL{Scheme: "http", Host: "upstream.test"}})
+		other := New(Options{})
 		defer other.Close()
 		again := Request{Rule: r, URL: "/x", Header: h.Clone()}
 		if req := (Request{Rule: r, URL: "/x", Header: h}); other.fetch.key(req) == p.fetch.key(req) || p.fetch.key(again) != p.fetch.key(req) {
@@ -389,7 +393,7 @@ func TestRedirects(t *testing.T) {
 	} {
 		run(t, func(t *testing.T, p *Poller, u *upstream) {
 			u.answer(func(w http.ResponseWriter, r *http.Request) { w.Header().Set("Location", to); w.WriteHeader(302) })
-			p.fetch = newFetcher(p.o.Upstream, onlyTo{t, p.o.Transport, "http://upstream.test"})
+			p.fetch = newFetcher(onlyTo{t, p.o.Transport, "http://upstream.test"})
 			r := rule()
 			r.Header, r.Vary = http.Header{"X-Api-Key": {"canary"}}, []string{"Authorization"}
 			w := mustWatch(t, p, Request{Rule: r, URL: "/x", Header: http.Header{"Authorization": {"canary"}}})
@@ -657,7 +661,7 @@ func (panicking) Read([]byte) (int, error) { panic("canary: in the body") }
 func TestPanicInOneResource(t *testing.T) {
 	var log bytes.Buffer
 	runWith(t, Options{Log: slog.New(slog.NewTextHandler(&log, nil))}, func(t *testing.T, p *Poller, u *upstream) {
-		p.fetch = newFetcher(p.o.Upstream, panics{p.o.Transport})
+		p.fetch = newFetcher(panics{p.o.Transport})
 		var bad []*Watch
 		for _, how := range []string{"at+once", "in+the+body"} {
 			bad = append(bad, mustWatch(t, p, Request{Rule: rule(), URL: "/x?panic=" + how}))
@@ -687,10 +691,7 @@ func TestInventedResources(t *testing.T) {
 	if testing.Short() || raceEnabled {
 		total = 10_000
 	}
-	u := httptest.NewServer(http.NotFoundHandler())
-	u.Close() // nothing is there: it is about the asking
-	base, _ := url.Parse(u.URL)
-	p := New(Options{Upstream: base, Resources: 100, Concurrency: 4, Transport: nowhere{}})
+	p := New(Options{Resources: 100, Concurrency: 4, Transport: nowhere{}})
 	defer p.Close()
 	r := rule()
 	r.Vary = []string{"Authorization"}

@@ -2,6 +2,8 @@ package poller
 
 import (
 	"time"
+
+	"pollbridge/diff"
 )
 
 // A Result is what one poll came to.
@@ -42,7 +44,7 @@ const (
 	whyKind        = "sent whole: it was JSON and is text, or the other way round"
 	whyNotModified = "the upstream says that nothing has changed"
 	whySame        = "the same bytes as before"
-	whyMeans       = "other bytes that say the same: only what ignore names has changed, or white space, or the order of members"
+	whyMeans       = "says the same: only what ignore names, white space or the order of members is different"
 	whyDoubted     = "so much is missing that the next poll has to say so too"
 	whyAdmitted    = "the upstream lets this client see it"
 )
@@ -55,6 +57,7 @@ type Change struct {
 	PatchBytes    int // 0: there is none, the document is sent whole
 
 	version string
+	before  *diff.Document // that it replaced; nil unless somebody looks
 }
 
 // How much a resource remembers of itself. Together with the counts that is two
@@ -77,7 +80,13 @@ type history struct {
 	polls   ring[Poll]
 	changes ring[Change]
 	spark   spark
+
+	lookedAt time.Time // when somebody last looked at the documents
 }
+
+// lookTime is how long documents that are replaced are kept from when somebody
+// last looked.
+const lookTime = time.Minute
 
 // poll takes note of a poll.
 func (h *history) poll(p *Poll, w watched) {
@@ -109,8 +118,14 @@ func (h *history) latest() Poll {
 
 func (h *history) change(c Change) {
 	h.mu.Lock()
+	defer h.mu.Unlock()
+	if c.At.Sub(h.lookedAt) > lookTime {
+		c.before = nil
+		for i := range h.changes.items {
+			h.changes.items[i].before = nil
+		}
+	}
 	h.changes.add(c, keptChanges)
-	h.mu.Unlock()
 }
 
 // count has f count what was sent, for the rule and the resource.
@@ -137,6 +152,19 @@ func (s *Snapshot) Sent(patch bool, n, bytes int) {
 			c.Snapshots += uint64(n)
 			c.SnapshotBytes += uint64(bytes)
 		}
+	})
+}
+
+// Joined takes note that s is the first that n watchers were sent, who held
+// nothing: each is a page that has loaded, and would have asked at once.
+func (s *Snapshot) Joined(n int) {
+	if s.history == nil {
+		return
+	}
+	last := s.history.latest()
+	s.history.count(func(c *Counts) {
+		c.Joined += uint64(n)
+		c.watched(watched{requests: float64(n)}, last.Bytes)
 	})
 }
 

@@ -7,6 +7,7 @@ import (
 	"hash"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"strings"
 	"time"
 
@@ -16,8 +17,18 @@ import (
 // A Rule says how the resources of one endpoint are polled. It is not modified
 // after first use.
 type Rule struct {
-	Name        string        // the pattern: what log and counts call it
-	Purpose     string        // what is polled for beside the document: "probe", say; empty: the document
+	Name    string // the pattern: what log and counts call it
+	Purpose string // what is polled for beside the document: "probe", say; empty: the document
+
+	// Generation tells apart rules of one name that stood in a configuration one
+	// after the other and ask for different things, or for different people: what
+	// was seen by one is not shown by the other. See Poller.Reload.
+	Generation int
+
+	// Upstream is the origin of every poll: scheme, host and an optional base
+	// path. Nothing a client says can choose another.
+	Upstream *url.URL
+
 	Interval    time.Duration // between the starts of two polls
 	MaxInterval time.Duration // stretch up to this while nothing changes; zero: do not
 	Timeout     time.Duration // over a whole exchange; zero: 10 s
@@ -53,6 +64,14 @@ type Rule struct {
 	// client may see this. Bodies are not kept, and any refusal is final.
 	Probe bool
 }
+
+// ruleID is what rules have in common that ask for the same.
+type ruleID struct {
+	name, purpose string
+	generation    int
+}
+
+func (r *Rule) id() ruleID { return ruleID{r.Name, r.Purpose, r.Generation} }
 
 // Format is the form in which a rule's changes are told.
 type Format string
@@ -103,6 +122,7 @@ func (f *fetcher) key(req Request) key {
 	h := hmac.New(sha256.New, f.secret[:])
 	writeField(h, req.Rule.Name)
 	writeField(h, req.Rule.Purpose)
+	writeLen(h, req.Rule.Generation)
 	writeField(h, req.URL)
 	for _, name := range req.Rule.telling() {
 		values := varyValues(req.Header, name)

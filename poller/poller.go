@@ -5,8 +5,8 @@
 //
 // A resource is one distinct upstream request: a rule, a URL, and the values of
 // the request headers that the rule says tell users apart (see [Request]). While
-// somebody watches, one goroutine polls it; what it sees becomes a [Snapshot],
-// which is immutable and superseded by the next. Publishing stores the new
+// somebody watches it is polled, by one of a few goroutines that make the polls
+// of all; what they see becomes a [Snapshot], which is immutable and superseded by the next. Publishing stores the new
 // snapshot and then calls every watcher's Wake, which must not block. A watcher
 // reads the newest snapshot whenever it gets round to it.
 //
@@ -33,13 +33,11 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
-	"net/url"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
-	"golang.org/x/time/rate"
 )
 
 // ErrTooMany is returned by Watch when Options.Resources are polled already.
@@ -52,12 +50,8 @@ var ErrTooManyOfClient = errors.New("too many resources are polled at once becau
 // ErrClosed is returned by Watch after Close.
 var ErrClosed = errors.New("poller is closed")
 
-// Options configure a Poller. Only Upstream is required.
+// Options configure a Poller. The zero value works.
 type Options struct {
-	// Upstream is the origin of every poll: scheme, host and an optional base
-	// path. Nothing a client says can choose another.
-	Upstream *url.URL
-
 	// Transport makes the requests. Nil means one with HTTP/1.1 keep-alive
 	// connections, as many as Concurrency.
 	Transport http.RoundTripper
@@ -92,17 +86,19 @@ type Options struct {
 type Poller struct {
 	o       Options
 	fetch   fetcher
-	slots   chan struct{} // one token for every poll that may be under way
-	rate    *rate.Limiter // nil: no limit
+	allowed atomic.Pointer[allowance]
 	ctx     context.Context
 	cancel  context.CancelFunc
-	running sync.WaitGroup
+	turns   turns
+	running sync.WaitGroup // the goroutines of turns
 
 	// mu guards the fields below. It is taken before a resource's own.
 	mu        sync.Mutex
+	rules     map[ruleID]*Rule // in force; nil: all are
 	watched   map[key]*resource
 	causedBy  map[netip.Addr]int // how many of watched each Request.Client is the cause of
-	idle      *lru.Cache[key, *Snapshot]
+	outgoing  int                // how many of watched have a rule that is no longer in force
+	idle      *lru.Cache[key, idleResource]
 	idleBytes int
 	evicted   uint64                     // idle resources that had to make room
 	refused   *lru.Cache[key, time.Time] // until when Refused says so
@@ -116,12 +112,7 @@ type Poller struct {
 
 // New returns a Poller that polls nothing yet.
 func New(o Options) *Poller {
-	if o.Resources <= 0 {
-		o.Resources = 10_000
-	}
-	if o.Concurrency <= 0 {
-		o.Concurrency = 64
-	}
+	o = o.withDefaults()
 	if o.Idle <= 0 {
 		o.Idle = 64 << 20
 	}
@@ -133,29 +124,43 @@ func New(o Options) *Poller {
 	}
 	p := &Poller{
 		o:       o,
-		fetch:   newFetcher(o.Upstream, o.Transport),
-		slots:   make(chan struct{}, o.Concurrency),
+		fetch:   newFetcher(o.Transport),
 		watched: make(map[key]*resource), causedBy: make(map[netip.Addr]int),
 		tallies: make(map[string]*ruleTally),
 	}
-	if o.Rate > 0 {
-		p.rate = rate.NewLimiter(rate.Limit(o.Rate), max(1, int(o.Rate)))
-	}
-	p.idle, _ = lru.NewWithEvict(maxIdle, func(_ key, s *Snapshot) { p.idleBytes -= s.size() }) // fails on a size of zero only
+	p.turns.came.L = &p.turns.mu
+	p.allowed.Store(newAllowance(o.Concurrency, o.Rate))
+	p.idle, _ = lru.NewWithEvict(maxIdle, func(_ key, i idleResource) { p.idleBytes -= i.snapshot.size() }) // fails on a size of zero only
 	p.refused, _ = lru.New[key, time.Time](maxIdle)
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	return p
+}
+
+func (o Options) withDefaults() Options {
+	if o.Resources <= 0 {
+		o.Resources = 10_000
+	}
+	if o.Concurrency <= 0 {
+		o.Concurrency = 64
+	}
+	return o
+}
+
+// An idleResource is what is remembered of one that nobody watches.
+type idleResource struct {
+	snapshot *Snapshot
+	rule     ruleID
 }
 
 // maxIdle is how many idle resources are remembered, however small they are.
 const maxIdle = 100_000
 
 // remember keeps the snapshot of a resource that nobody watches. p.mu is held.
-func (p *Poller) remember(k key, s *Snapshot) {
-	if p.idle.Add(k, s) {
+func (p *Poller) remember(k key, i idleResource) {
+	if p.idle.Add(k, i) {
 		p.evicted++
 	}
-	p.idleBytes += s.size()
+	p.idleBytes += i.snapshot.size()
 	for p.idleBytes > p.o.Idle {
 		p.idle.RemoveOldest()
 		p.evicted++
@@ -200,6 +205,9 @@ func (p *Poller) Watch(req Request, w Watcher) (*Watch, error) {
 		return nil, ErrClosed
 	}
 	r, known := p.watched[k]
+	if known && r.outgoing && p.retireLocked(r) {
+		known = false
+	}
 	if !known {
 		if err := p.room(req.Client); err != nil {
 			return nil, err
@@ -216,7 +224,7 @@ func (p *Poller) room(client netip.Addr) error {
 	if limit > 0 && client.IsValid() && p.causedBy[client] >= limit && !p.evict(func(r *resource) bool { return r.client == client }) {
 		return ErrTooManyOfClient
 	}
-	if len(p.watched) >= p.o.Resources && !p.evict(func(*resource) bool { return true }) {
+	if len(p.watched)-p.outgoing >= p.o.Resources && !p.evict(func(*resource) bool { return true }) {
 		return ErrTooMany
 	}
 	return nil
@@ -225,21 +233,19 @@ func (p *Poller) room(client netip.Addr) error {
 // start begins to poll a resource. It reports whether that was known, from a
 // while ago. p.mu is held.
 func (p *Poller) start(k key, req Request) (r *resource, known bool) {
+	inForce := p.inForce(&req)
 	r = newResource(p, k, req)
 	last, known := p.idle.Get(k)
 	if known {
 		p.idle.Remove(k)
-		r.resume(last)
+		r.resume(last.snapshot)
 	}
 	p.watched[k] = r
 	p.causedBy[r.client]++
+	if !inForce {
+		p.dismissLocked(r)
+	}
 	p.unwatched.Add(1)
-	ctx, cancel := context.WithCancel(p.ctx)
-	r.cancel = cancel
-	p.running.Go(func() {
-		defer cancel()
-		r.run(ctx)
-	})
 	return r, known
 }
 
@@ -252,7 +258,6 @@ func (p *Poller) evict(which func(*resource) bool) bool {
 	}
 	for _, r := range p.watched {
 		if which(r) && p.retireLocked(r) {
-			r.cancel()
 			return true
 		}
 	}
@@ -265,7 +270,7 @@ func (p *Poller) evict(which func(*resource) bool) bool {
 func (p *Poller) retire(r *resource) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.watched[r.key] != r || p.retireLocked(r)
+	return p.retireLocked(r)
 }
 
 func (p *Poller) retireLocked(r *resource) bool {
@@ -274,10 +279,17 @@ func (p *Poller) retireLocked(r *resource) bool {
 	if len(r.watches) > 0 {
 		return false
 	}
+	if p.watched[r.key] != r {
+		return true // it was retired before
+	}
 	delete(p.watched, r.key)
+	r.stopLocked()
 	p.unwatched.Add(-1)
 	if p.causedBy[r.client]--; p.causedBy[r.client] == 0 {
 		delete(p.causedBy, r.client)
+	}
+	if r.outgoing {
+		p.outgoing--
 	}
 	r.history.settle(r.takeWatchedLocked())
 	s := r.newest.Load()
@@ -285,11 +297,11 @@ func (p *Poller) retireLocked(r *resource) bool {
 		s.push.end()
 	}
 	switch {
-	case s == nil:
+	case s == nil, r.outgoing:
 	case s.Over:
 		p.refused.Add(r.key, time.Now().Add(r.refusal(s.Err)))
 	case s.Version != "":
-		p.remember(r.key, s.bare())
+		p.remember(r.key, idleResource{s.bare(), r.rule.Load().id()})
 	}
 	return true
 }
@@ -297,10 +309,11 @@ func (p *Poller) retireLocked(r *resource) bool {
 // refusal is how long it is remembered that a resource cannot be watched:
 // credentials may be good again soon.
 func (r *resource) refusal(err *Error) time.Duration {
+	rule := r.rule.Load()
 	if err.Code == CodeUnauthorized || err.Code == CodeForbidden {
-		return r.req.Rule.Interval
+		return rule.Interval
 	}
-	return max(r.req.Rule.Linger, r.req.Rule.Interval)
+	return max(rule.Linger, rule.Interval)
 }
 
 // Refused reports whether a watch of what req names ended a short while ago
@@ -320,7 +333,7 @@ func (p *Poller) Refresh(match func(rule *Rule, url string) bool) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, r := range p.watched {
-		if match(r.req.Rule, r.req.URL) {
+		if match(r.rule.Load(), r.req.URL) {
 			r.pollAfter(now)
 			n++
 		}
@@ -340,7 +353,13 @@ func (p *Poller) Watched() int {
 func (p *Poller) Close() {
 	p.mu.Lock()
 	p.closed = true
+	for _, r := range p.watched {
+		r.mu.Lock()
+		r.stopLocked()
+		r.mu.Unlock()
+	}
 	p.mu.Unlock()
 	p.cancel()
+	p.turns.close()
 	p.running.Wait()
 }

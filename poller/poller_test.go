@@ -78,7 +78,7 @@ func runWith(t *testing.T, o Options, f func(t *testing.T, p *Poller, u *upstrea
 		server := &http.Server{Handler: u, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, 0)}
 		go server.Serve(l)
 		transport := l.Transport()
-		o.Upstream, o.Transport = &url.URL{Scheme: "http", Host: "upstream.test"}, transport
+		o.Transport = transport
 		p := New(o)
 		f(t, p, u)
 		p.Close()
@@ -96,8 +96,10 @@ func pause(r *http.Request, d time.Duration) {
 }
 
 func rule() *Rule {
-	return &Rule{Name: "/x", Interval: time.Second, Linger: 10 * time.Second}
+	return &Rule{Name: "/x", Upstream: origin, Interval: time.Second, Linger: 10 * time.Second}
 }
+
+var origin = &url.URL{Scheme: "http", Host: "upstream.test"}
 
 // a counter counts wakes.
 type counter struct {

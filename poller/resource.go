@@ -19,17 +19,19 @@ import (
 type resource struct {
 	p        *Poller
 	key      key
-	req      Request     // without the client's headers
-	identity http.Header // sent upstream; gone with the resource
-	private  bool        // polled for one identity: nobody else has this key
-	client   netip.Addr  // who was the first to ask for it
+	rule     atomic.Pointer[Rule] // in force; adopted between two polls
+	identity http.Header          // sent upstream; gone with the resource
+	private  bool                 // polled for one identity: nobody else has this key
+	client   netip.Addr           // who was the first to ask for it
 
 	newest   atomic.Pointer[Snapshot] // nil until there is something to show
 	interval atomic.Int64             // in force, a time.Duration
-	kick     chan struct{}            // one slot: something below changed, look again
-	cancel   context.CancelFunc       // ends run, and a poll that is under way
+	ctx      context.Context          // of its polls; ends when it is retired
+	cancel   context.CancelFunc
 
-	// Only run and what it calls use these.
+	// While busy, these are the polling goroutine's, else who holds mu may use
+	// them. req.URL does not change.
+	req        Request    // without the client's headers
 	base       *Snapshot  // the last good document, shown or not
 	validators validators // of the last good answer
 	failures   int        // polls that failed in a row
@@ -40,22 +42,29 @@ type resource struct {
 
 	// mu guards the fields below. It is taken after Poller.mu, and Wake is
 	// called with it held.
-	mu      sync.Mutex
-	watches []*Watch
-	wanted  bool          // polling goes on for Linger after the last watcher has left
-	watched float64       // seconds, of all watchers together, since the latest poll
-	counted time.Time     // up to when they are in watched
-	left    time.Time     // when the last watcher left; zero: nobody has yet
-	started time.Time     // start of the latest poll that has ended
-	next    time.Time     // when the next is due
-	want    time.Time     // a poll that starts no earlier than this is wanted
-	polled  chan struct{} // closed when a poll ends; nil: nobody waits
+	mu       sync.Mutex
+	watches  []*Watch
+	busy     bool // a poll is due or under way
+	timer    *time.Timer
+	outgoing bool          // the rule is no longer in force; written with Poller.mu held, too
+	wanted   bool          // polling goes on for Linger after the last watcher has left
+	watched  float64       // seconds, of all watchers together, since the latest poll
+	counted  time.Time     // up to when they are in watched
+	left     time.Time     // when the last watcher left; zero: nobody has yet
+	started  time.Time     // start of the latest poll that has ended
+	next     time.Time     // when the next is due
+	want     time.Time     // a poll that starts no earlier than this is wanted
+	polled   chan struct{} // closed when a poll ends; nil: nobody waits
 
 	history history
+
+	after *resource // in line; guarded by turns.mu
 }
 
 func newResource(p *Poller, k key, req Request) *resource {
-	r := &resource{p: p, key: k, req: Request{Rule: req.Rule, URL: req.URL}, client: req.Client, kick: make(chan struct{}, 1)}
+	r := &resource{p: p, key: k, req: Request{Rule: req.Rule, URL: req.URL}, client: req.Client}
+	r.ctx, r.cancel = context.WithCancel(p.ctx)
+	r.rule.Store(req.Rule)
 	r.identity, r.private = identity(req)
 	r.interval.Store(int64(req.Rule.Interval))
 	r.history.rule, r.history.spark.start = p.tallyLocked(req.Rule), time.Now()
@@ -80,15 +89,16 @@ func (r *resource) join(w Watcher, wanted bool) *Watch {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.countWatchedLocked(time.Now())
-	if len(r.watches) == 0 {
-		r.p.unwatched.Add(-1)
-	}
-	if wanted && !r.wanted {
-		r.wanted = true
-		r.poke()
-	}
 	watch := &Watch{resource: r, watcher: w, index: len(r.watches)}
 	r.watches = append(r.watches, watch)
+	first := len(r.watches) == 1
+	if first {
+		r.p.unwatched.Add(-1)
+	}
+	if first || wanted && !r.wanted {
+		r.wanted = r.wanted || wanted
+		r.plan()
+	}
 	return watch
 }
 
@@ -103,11 +113,19 @@ func (w *Watch) Interval() time.Duration { return time.Duration(w.resource.inter
 // After the last one the resource is polled for the rule's Linger, unless all
 // that there were had Request.Once and did not ask twice.
 func (w *Watch) Close() {
+	if w.close() {
+		w.resource.p.retire(w.resource)
+	}
+}
+
+// close takes the watch off its resource. It reports whether that was the last
+// one of a resource that is not to be polled any more.
+func (w *Watch) close() bool {
 	r := w.resource
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if w.index < 0 {
-		return
+		return false
 	}
 	now := time.Now()
 	r.countWatchedLocked(now)
@@ -120,8 +138,9 @@ func (w *Watch) Close() {
 	if last == 0 {
 		r.p.unwatched.Add(1)
 		r.left = now
-		r.poke()
+		r.plan()
 	}
+	return last == 0 && r.outgoing
 }
 
 // After waits until a poll that started no earlier than t has ended, has one made
@@ -162,54 +181,75 @@ func (r *resource) pollAfter(t time.Time) {
 func (r *resource) wantAfterLocked(t time.Time) {
 	if t.After(r.want) {
 		r.want = t
-		r.poke()
+		r.plan()
 	}
 }
 
-// poke has run look at its timers again.
-func (r *resource) poke() {
-	select {
-	case r.kick <- struct{}{}:
+// plan sees to it that the resource is polled when that is due, and looked at
+// when it may be given up. Whatever has a part in the times is followed by it;
+// while a poll is due or under way it does nothing, and comes after that. r.mu is held.
+func (r *resource) plan() {
+	if r.busy || r.ctx.Err() != nil {
+		return
+	}
+	r.adoptLocked()
+	due, abandoned := r.times()
+	now := time.Now()
+	if !due.IsZero() && !now.Before(due) {
+		r.busy = true
+		r.p.addTurn(r)
+		return
+	}
+	if due.IsZero() || !abandoned.IsZero() && abandoned.Before(due) {
+		due = abandoned
+	}
+	switch {
+	case due.IsZero():
+		if r.timer != nil {
+			r.timer.Stop()
+		}
+	case r.timer == nil:
+		r.timer = time.AfterFunc(due.Sub(now), r.wake)
 	default:
+		r.timer.Reset(due.Sub(now))
 	}
 }
 
-// run polls until the resource is retired or ctx ends.
-func (r *resource) run(ctx context.Context) {
-	for r.wait(ctx) {
-		if !r.p.acquire(ctx) {
-			return
-		}
-		r.poll(ctx)
-		r.p.release()
+// wake looks at the times when the earliest of them has come.
+func (r *resource) wake() {
+	if r.isAbandoned() && r.p.retire(r) {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.plan()
+}
+
+func (r *resource) isAbandoned() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.busy {
+		return false
+	}
+	_, abandoned := r.times()
+	return !abandoned.IsZero() && !time.Now().Before(abandoned)
+}
+
+// stopLocked ends the polling for good, and a poll that is under way.
+func (r *resource) stopLocked() {
+	r.cancel()
+	if r.timer != nil {
+		r.timer.Stop()
 	}
 }
 
-// wait returns true when a poll is due, false when there will be no other.
-func (r *resource) wait(ctx context.Context) bool {
-	for {
-		due, abandoned := r.timers()
-		now := time.Now()
-		if !abandoned.IsZero() && !now.Before(abandoned) && r.p.retire(r) {
-			return false
-		}
-		if !due.IsZero() && !now.Before(due) {
-			return ctx.Err() == nil
-		}
-		if !r.sleep(ctx, now, due, abandoned) {
-			return false
-		}
-	}
-}
-
-// timers returns when the next poll is due (zero: never) and when the resource
+// times returns when the next poll is due (zero: never) and when the resource
 // is given up unless somebody watches it (zero: somebody does). One that is not
 // polled any more is kept until an interval after its last poll, at most maxRest:
 // who comes in the meantime is told what that said, so that those who come and
-// go, however many, do not make it poll more often.
-func (r *resource) timers() (due, abandoned time.Time) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+// go, however many, do not make it poll more often. r.mu is held, and the resource
+// is not busy.
+func (r *resource) times() (due, abandoned time.Time) {
 	s := r.newest.Load()
 	over := s != nil && s.Over
 	rests := over
@@ -240,41 +280,6 @@ func (r *resource) timers() (due, abandoned time.Time) {
 // maxRest is how long a resource that is not polled is kept for newcomers: it
 // counts as one of Options.Resources.
 const maxRest = 10 * time.Second
-
-func (r *resource) sleep(ctx context.Context, now, due, abandoned time.Time) bool {
-	until := due
-	if until.IsZero() || !abandoned.IsZero() && abandoned.Before(until) {
-		until = abandoned
-	}
-	var fire <-chan time.Time
-	if !until.IsZero() {
-		timer := time.NewTimer(until.Sub(now))
-		defer timer.Stop()
-		fire = timer.C
-	}
-	select {
-	case <-fire:
-	case <-r.kick:
-	case <-ctx.Done():
-		return false
-	}
-	return true
-}
-
-// acquire waits for leave to poll. It reports false when ctx ends.
-func (p *Poller) acquire(ctx context.Context) bool {
-	if p.rate != nil && p.rate.Wait(ctx) != nil {
-		return false
-	}
-	select {
-	case p.slots <- struct{}{}:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
-func (p *Poller) release() { <-p.slots }
 
 var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
@@ -462,10 +467,11 @@ func (r *resource) takeWatchedLocked() watched {
 	r.countWatchedLocked(time.Now())
 	seconds := r.watched
 	r.watched = 0
-	if r.req.Rule.Purpose != "" {
+	rule := r.rule.Load()
+	if rule.Purpose != "" {
 		return watched{}
 	}
-	return watched{seconds, seconds / r.req.Rule.Interval.Seconds()}
+	return watched{seconds, seconds / rule.Interval.Seconds()}
 }
 
 // log names the resource by its rule and path; a query may hold a secret.

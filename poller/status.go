@@ -17,15 +17,21 @@ import (
 
 // A RuleStatus is one rule and what it is at.
 type RuleStatus struct {
-	Rule      string // its pattern
-	Resources int    // that are polled
-	Failing   int    // of these, the ones whose latest poll failed
-	Watchers  int    // sockets, streams and requests that wait
+	Rule      string        // its pattern
+	Interval  time.Duration // as it is configured; set by who has the configuration
+	Resources int           // that are polled
+	Failing   int           // of these, the ones whose latest poll failed
+	Watchers  int           // sockets, streams and requests that wait
 	Counts
 
-	Stalest time.Duration     // how long ago the upstream was last read for the one that fails longest
-	Told    Times             // from when a change was seen to when it was sent to one who held the document before
-	Failed  map[string]uint64 // polls that failed, by the code of their error
+	Stalest time.Duration // how long ago the upstream was last read for the one that fails longest
+	// What was saved, in requests to the upstream and in bytes to clients. That is a
+	// difference, which falls while something is polled that nobody watches any
+	// more; these are the most that it has been seen to be, so that they never fall.
+	Avoided, Saved float64
+
+	Told   Times             // from when a change was seen to when it was sent to one who held the document before
+	Failed map[string]uint64 // polls that failed, by the code of their error
 }
 
 // A State is what can be told of a resource in a word.
@@ -75,8 +81,9 @@ type Resource struct {
 // A PatchedChange is a Change with the patch that says it.
 type PatchedChange struct {
 	Change
-	Patch []byte // RFC 6902 or, if Merge, RFC 7396; nil where it is not kept
-	Merge bool
+	Patch  []byte // RFC 6902 or, if Merge, RFC 7396; nil where it is not kept
+	Merge  bool
+	Before []byte // the document that the patch applies to, as JSON; nil where it was not kept
 }
 
 // tallyLocked returns what a rule's counts are kept in. p.mu is held.
@@ -101,7 +108,7 @@ func (p *Poller) Rules() map[string]RuleStatus {
 	p.mu.Unlock()
 	now := time.Now()
 	for _, r := range p.resources() {
-		s := rules[r.req.Rule.Name]
+		s := rules[r.rule.Load().Name]
 		s.Resources++
 		if newest := r.newest.Load(); newest != nil && newest.Err != nil {
 			s.Failing++
@@ -109,10 +116,10 @@ func (p *Poller) Rules() map[string]RuleStatus {
 				s.Stalest = max(s.Stalest, now.Sub(at))
 			}
 		}
-		if r.req.Rule.Purpose == "" {
+		if r.rule.Load().Purpose == "" {
 			s.Watchers += r.watchers()
 		}
-		rules[r.req.Rule.Name] = s
+		rules[r.rule.Load().Name] = s
 	}
 	return rules
 }
@@ -131,7 +138,7 @@ type Usage struct {
 // Usage returns what the Poller holds and does now.
 func (p *Poller) Usage() Usage {
 	all := p.resources()
-	u := Usage{Resources: len(all), Polling: len(p.slots)}
+	u := Usage{Resources: len(all), Polling: len(p.allowed.Load().slots)}
 	for _, r := range all {
 		if s := r.newest.Load(); s != nil {
 			u.DocumentBytes += s.size()
@@ -186,7 +193,7 @@ func (p *Poller) Resources(s Selection) (part []ResourceStatus, total int) {
 	for _, r := range p.resources() {
 		path, _, _ := strings.Cut(r.req.URL, "?")
 		switch {
-		case s.Rule != "" && r.req.Rule.Name != s.Rule:
+		case s.Rule != "" && r.rule.Load().Name != s.Rule:
 		case s.State != "" && stateOf(r.newest.Load()) != s.State:
 		case s.Text != "" && !strings.Contains(path, s.Text) && r.user() != s.Text:
 		default:
@@ -207,11 +214,12 @@ func (p *Poller) Resources(s Selection) (part []ResourceStatus, total int) {
 }
 
 // Resource returns the resource of an ID; not ok where it is not polled, or
-// not any more.
-func (p *Poller) Resource(id string) (res Resource, ok bool) {
+// not any more. With documents it keeps, for a minute from now on, those that
+// are replaced, so that a change can be shown with what was there before.
+func (p *Poller) Resource(id string, documents bool) (res Resource, ok bool) {
 	for _, r := range p.resources() {
 		if r.id() == id {
-			return r.detail(time.Now()), true
+			return r.detail(time.Now(), documents), true
 		}
 	}
 	return Resource{}, false
@@ -292,7 +300,7 @@ func (r *resource) status(now time.Time) ResourceStatus {
 	path, _, query := strings.Cut(r.req.URL, "?")
 	newest := r.newest.Load()
 	s := ResourceStatus{
-		ID: r.id(), Rule: r.req.Rule.Name, Purpose: r.req.Rule.Purpose, Path: path, Query: query, User: r.user(),
+		ID: r.id(), Rule: r.rule.Load().Name, Purpose: r.rule.Load().Purpose, Path: path, Query: query, User: r.user(),
 		State: stateOf(newest), Interval: time.Duration(r.interval.Load()),
 	}
 	if newest != nil {
@@ -314,9 +322,12 @@ func (r *resource) status(now time.Time) ResourceStatus {
 	return s
 }
 
-func (r *resource) detail(now time.Time) Resource {
+func (r *resource) detail(now time.Time, documents bool) Resource {
 	d := Resource{ResourceStatus: r.status(now)}
 	r.history.mu.Lock()
+	if documents {
+		r.history.lookedAt = now
+	}
 	d.Polls = r.history.polls.list()
 	changes := r.history.changes.list()
 	r.history.mu.Unlock()
@@ -324,6 +335,9 @@ func (r *resource) detail(now time.Time) Resource {
 	at := -1 // in the trail, the step of the change at hand
 	for _, c := range changes {
 		p := PatchedChange{Change: c}
+		if documents && c.before != nil {
+			p.Before = c.before.Bytes()
+		}
 		if newest != nil && at < 0 && c.version == newest.Version {
 			at = len(newest.trail)
 		}

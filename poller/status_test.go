@@ -22,7 +22,7 @@ func only(t *testing.T, p *Poller) Resource {
 	if total != 1 || len(part) != 1 {
 		t.Fatalf("%d resources of %d, want the one", len(part), total)
 	}
-	r, ok := p.Resource(part[0].ID)
+	r, ok := p.Resource(part[0].ID, false)
 	if !ok {
 		t.Fatalf("there is no resource %s", part[0].ID)
 	}
@@ -171,7 +171,7 @@ func TestStatusTellsNoSecret(t *testing.T) {
 		users := map[string]int{}
 		for _, s := range part {
 			users[s.User]++
-			r, _ := p.Resource(s.ID)
+			r, _ := p.Resource(s.ID, false)
 			for i := range r.Changes {
 				if r.Changes[i].Patch == nil != (r.Changes[i].PatchBytes == 0) {
 					t.Errorf("change %d of %s: %d bytes, and the patch is %q", i, r.Path, r.Changes[i].PatchBytes, r.Changes[i].Patch)
@@ -292,4 +292,24 @@ func TestResourcesAreSelected(t *testing.T) {
 		}
 		synctest.Wait()
 	})
+}
+
+// TestSavedNeverFalls holds that what was saved is never told to be less than
+// before, though the difference that it is falls.
+func TestSavedNeverFalls(t *testing.T) {
+	var r ruleTally
+	for _, step := range []struct {
+		counts         Counts
+		avoided, saved float64
+	}{
+		{Counts{Unchanged: 5, SnapshotBytes: 10}, 0, 0}, // polled, and nobody watched
+		{Counts{Unchanged: 10, WouldRequests: 25, PatchBytes: 100, WouldBytes: 500}, 15, 400},
+		{Counts{Unchanged: 20, WouldRequests: 25, PatchBytes: 300, WouldBytes: 500}, 15, 400},
+		{Counts{Unchanged: 30, WouldRequests: 50, PatchBytes: 400, WouldBytes: 900}, 20, 500},
+	} {
+		r.counts = step.counts
+		if s := r.read(); s.Avoided != step.avoided || s.Saved != step.saved {
+			t.Errorf("%+v: got %g and %g", step, s.Avoided, s.Saved)
+		}
+	}
 }

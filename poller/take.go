@@ -64,6 +64,9 @@ func (r *resource) take(a *answer) (changed bool, err *Error) {
 // noteChange takes note of the document that follows base.
 func (r *resource) noteChange(next *Snapshot) {
 	c := Change{At: next.At, DocumentBytes: len(next.Body), version: next.Version}
+	if r.base != nil {
+		c.before = r.base.Doc
+	}
 	switch {
 	case len(next.trail) > 0:
 		c.PatchBytes = len(next.trail[len(next.trail)-1].patch)
@@ -171,7 +174,11 @@ func (r *resource) trail(patch []byte, doc *diff.Document) []step {
 		}
 		return []step{{r.base.Version, patch}}
 	}
-	return extendTrail(r.base.trail, r.base.Version, patch, len(doc.Bytes()))
+	steps := r.base.trail
+	if r.base.Merge { // under another rule: their patches are no JSON Patches
+		steps = nil
+	}
+	return extendTrail(steps, r.base.Version, patch, len(doc.Bytes()))
 }
 
 // isLines decides whether a body is JSON or text. What it was before counts: a

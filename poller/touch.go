@@ -10,10 +10,11 @@ import (
 // of them, within the limits that polls have, and returns the upstream's
 // status. The answer is not looked at otherwise, and nobody is shown it.
 func (p *Poller) Touch(ctx context.Context, req Request, identity http.Header) (int, *Error) {
-	if !p.acquire(ctx) {
+	slot, ok := p.acquire(ctx)
+	if !ok {
 		return 0, exchangeError(ctx.Err(), req.Rule)
 	}
-	defer p.release()
+	defer func() { <-slot }()
 	ctx, cancel := context.WithTimeout(ctx, req.Rule.timeout())
 	defer cancel()
 	out, err := p.fetch.request(ctx, req, identity, validators{})

@@ -36,10 +36,11 @@ type Attempt struct {
 // Poll makes one poll. The error of a context that has ended is CodeUnreachable.
 func (t *Trial) Poll(ctx context.Context) (got Attempt) {
 	r := t.resource
-	if !r.p.acquire(ctx) {
+	slot, ok := r.p.acquire(ctx)
+	if !ok {
 		return Attempt{Err: exchangeError(ctx.Err(), r.req.Rule)}
 	}
-	defer r.p.release()
+	defer func() { <-slot }()
 	v := r.validators
 	got.Conditional = v != validators{}
 	r.span = r.p.pollSpan(r.req.Rule)

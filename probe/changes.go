@@ -21,22 +21,12 @@ func (t *trial) changes(s diff.Survey) {
 		return
 	}
 	elapsed := t.o.Pause + 10*t.plain.first.Took + 10*t.plain.second.Took
-	var idle []string
-	real := 0
-	for _, c := range s.Changes {
-		if c.Pointer != "" && means(c, elapsed) {
-			idle = append(idle, c.Pointer)
-		} else {
-			real++
-		}
-	}
-	if len(idle) > 0 {
-		ignore := slices.Concat(t.Rule.Ignore, generalize(idle))
+	if idle := Idle(s, elapsed); len(idle) > 0 {
 		level, text := Tip, "among what changed is what seems to change with every answer and to mean nothing"
-		if real == 0 {
+		if !slices.ContainsFunc(s.Changes, func(c diff.Change) bool { return !means(c, elapsed) }) {
 			level, text = Warning, "each poll would push a change, of nothing but what changes with every answer"
 		}
-		t.find(level, "ignore", "ignore: "+quoted(ignore), "%s: %s", text, strings.Join(generalize(idle), ", "))
+		t.find(level, "ignore", "ignore: "+quoted(slices.Concat(t.Rule.Ignore, idle)), "%s: %s", text, strings.Join(idle, ", "))
 	}
 	const most = 5
 	found := 0
@@ -65,13 +55,26 @@ func quoted(texts []string) string {
 	return list(quoted)
 }
 
+// Idle returns the pointers of what has changed in such a way that it seems to
+// change with every answer, and to mean nothing by itself. The answers were
+// given at times that are at most so far apart.
+func Idle(s diff.Survey, elapsed time.Duration) []string {
+	var idle []string
+	for _, c := range s.Changes {
+		if means(c, elapsed) {
+			idle = append(idle, c.Pointer)
+		}
+	}
+	return generalize(idle)
+}
+
 // clockNames are names of members that change with every answer.
 var clockNames = regexp.MustCompile(`(?i)(^|[_/-])(last_?updated?|updated_?at|generated(_?at)?|timestamp|time_?stamp|server_?time|now|request_?id|trace_?id|nonce|elapsed|took|duration(_?ms)?|ttl|age|uptime)$`)
 
 // means reports whether a change is one that comes with every answer: its name
 // says so, or its values are those of a clock or of chance.
 func means(c diff.Change, elapsed time.Duration) bool {
-	if c.Old == "" || c.New == "" || !scalarText(c.Old) || !scalarText(c.New) {
+	if c.Pointer == "" || c.Old == "" || c.New == "" || !scalarText(c.Old) || !scalarText(c.New) {
 		return false
 	}
 	return clockNames.MatchString(c.Pointer) || ticks(c.Old, c.New, elapsed) || random(c.Old, c.New)

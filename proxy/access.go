@@ -134,7 +134,7 @@ func (p *Proxy) ended(a *answer, r *http.Request) {
 	if r.Method == http.MethodHead {
 		sent = 0
 	}
-	p.accessLine(a, r)(a.outcome(r), sent)
+	p.accessLine(a, r)(a.outcome(r), sent, 0)
 }
 
 // What a client chooses is cut off in a line of the log, in bytes.
@@ -143,15 +143,25 @@ const (
 	maxPath   = 1 << 10
 )
 
-// accessLine returns what writes the line about a request when it is over. It
-// keeps nothing else of the request. No value of a header is in it, and no query.
-func (p *Proxy) accessLine(a *answer, r *http.Request) func(status int, sent int64) {
+func loggedMethod(r *http.Request) string {
+	return strings.Clone(r.Method[:min(len(r.Method), maxMethod)])
+}
+
+// loggedPath is the path of a request as the log has it, with ?… in place of a
+// query.
+func loggedPath(r *http.Request) string {
 	path := r.URL.EscapedPath()
 	path = strings.Clone(path[:min(len(path), maxPath)])
 	if r.URL.RawQuery != "" {
 		path += "?…"
 	}
-	method := strings.Clone(r.Method[:min(len(r.Method), maxMethod)])
+	return path
+}
+
+// accessLine returns what writes the line about a request when it is over. It
+// keeps nothing else of the request. No value of a header is in it, and no query.
+func (p *Proxy) accessLine(a *answer, r *http.Request) func(status int, sent int64, closed cause) {
+	method, path := loggedMethod(r), loggedPath(r)
 	started, transport, cache, trace := a.started, transports[a.way], a.cache, a.traceID(r)
 	client, rule := "", ""
 	if addr := p.remote(r); addr.IsValid() {
@@ -160,11 +170,11 @@ func (p *Proxy) accessLine(a *answer, r *http.Request) func(status int, sent int
 	if a.rule != nil {
 		rule = a.rule.config.Path
 	}
-	return func(status int, sent int64) {
+	return func(status int, sent int64, closed cause) {
 		p.access.LogAttrs(context.Background(), slog.LevelInfo, "request",
 			slog.String("method", method), slog.String("path", path), slog.Int("status", status),
 			slog.Int64("bytes", sent), slog.Float64("duration_ms", float64(time.Since(started).Microseconds())/1e3),
 			slog.String("client", client), slog.String("rule", rule), slog.String("transport", transport),
-			slog.String("cache", cache), slog.String("trace_id", trace))
+			slog.String("cache", cache), slog.String("closed", closed.String()), slog.String("trace_id", trace))
 	}
 }

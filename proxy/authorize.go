@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"pollbridge/poller"
@@ -24,7 +25,8 @@ func (p *Proxy) watch(e *endpoint, req poller.Request, w poller.Watcher) (s sour
 	if e.probe == nil {
 		return p.poller.Watch(req.With(e.rule), w)
 	}
-	g := &gate{p: p, e: e, req: req, watcher: w}
+	g := &gate{p: p, req: req, watcher: w}
+	g.e.Store(e)
 	g.ctx, g.cancel = context.WithCancel(context.Background())
 	if g.shared, err = p.poller.Watch(req.With(e.rule), w); err != nil {
 		g.cancel()
@@ -49,7 +51,7 @@ func (p *Proxy) watch(e *endpoint, req poller.Request, w poller.Watcher) (s sour
 // is shared. Where it is another, the client is polled for alone.
 type gate struct {
 	p       *Proxy
-	e       *endpoint
+	e       atomic.Pointer[endpoint] // another one with other times may take its place
 	req     poller.Request
 	watcher poller.Watcher
 	shared  *poller.Watch
@@ -77,9 +79,9 @@ func (g *gate) Newest() *poller.Snapshot {
 		return nil
 	case grant.Resumed:
 		return grant.Withheld()
-	case grant.Err != nil && time.Since(grant.Confirmed()) > 2*g.e.config.Reauthorize:
+	case grant.Err != nil && time.Since(grant.Confirmed()) > 2*g.e.Load().config.Reauthorize:
 		return grant.Ended(grant.Err) // it has been too long since the client was let in
-	case g.e.config.Authorize != "same":
+	case g.e.Load().config.Authorize != "same":
 		return g.shared.Newest()
 	}
 	return g.compared(grant)
@@ -138,11 +140,11 @@ func (g *gate) prove(grant *poller.Snapshot) {
 // is shown nothing, and it is found out again in a while. g.mu is held.
 func (g *gate) aloneLocked() {
 	var err error
-	if g.alone, err = g.p.poller.Watch(g.req.With(g.e.alone), g.watcher); err == nil {
+	if g.alone, err = g.p.poller.Watch(g.req.With(g.e.Load().alone), g.watcher); err == nil {
 		return
 	}
 	g.proving = true
-	time.AfterFunc(g.e.config.Reauthorize, func() {
+	time.AfterFunc(g.e.Load().config.Reauthorize, func() {
 		g.mu.Lock()
 		g.proving = false
 		g.mu.Unlock()
@@ -157,22 +159,23 @@ func (g *gate) sameAs(grant *poller.Snapshot) (same bool, last *poller.Snapshot,
 	last = grant
 	defer func() {
 		if v := recover(); v != nil {
-			g.p.panicked("comparison of a client's answer with the shared one, rule "+g.e.config.Path, v)
+			g.p.panicked("comparison of a client's answer with the shared one, rule "+g.e.Load().config.Path, v)
 			same = false
 		}
 	}()
+	e := g.e.Load()
 	for range proofs {
 		shared, err := g.shared.After(g.ctx, last.Confirmed())
 		if err != nil || shared == nil || shared.Err != nil {
 			return false, nil, err
 		}
-		if g.e.same(shared, last) {
+		if e.same(shared, last) {
 			return true, last, nil
 		}
 		if last, err = g.probe.After(g.ctx, time.Now()); err != nil || last == nil || last.Err != nil {
 			return false, last, err
 		}
-		if g.e.same(shared, last) {
+		if e.same(shared, last) {
 			return true, last, nil
 		}
 	}
@@ -198,7 +201,7 @@ func (e *endpoint) same(a, b *poller.Snapshot) bool {
 // After implements source.
 func (g *gate) After(ctx context.Context, t time.Time) (*poller.Snapshot, error) {
 	if grant := g.probe.Newest(); grant == nil || grant.Err == nil {
-		if _, err := g.probe.After(ctx, time.Now().Add(-g.e.config.Reauthorize)); err != nil {
+		if _, err := g.probe.After(ctx, time.Now().Add(-g.e.Load().config.Reauthorize)); err != nil {
 			return nil, err
 		}
 	}

@@ -66,7 +66,7 @@ func TestCanaries(t *testing.T) {
 		return // too few to have tried everything
 	}
 	for _, name := range []string{
-		"GET", "HEAD", "POST", "stream", "long-poll", "socket on /", "socket on a url", "subscribe with headers", "another's version", "unsubscribe", "refresh",
+		"GET", "HEAD", "POST", "stream", "long-poll", "socket on /", "socket on a url", "subscribe with headers", "another's version", "unsubscribe", "refresh", "reload", "end not_found",
 		"got snapshot", "got patch", "got current", "got stale", "got end", "end not_shareable", "end unauthorized", "end limit", "from the snapshot", "delta", "304",
 		"poll for a user", "poll for all", "probe", "passed through", "touch", "conditional poll", "answer marked as private", "answer 401", "answer redirected",
 		"answer elsewhere", "answer 500", "answer malformed", "answer Set-Cookie", "saw $", "saw =", "saw own",
@@ -91,14 +91,14 @@ func (t *trials) add(name string, n int) {
 
 // An aviary is one world of a test with canaries.
 type aviary struct {
-	t       *testing.T
-	tried   *trials
-	proxy   *Proxy
-	front   *pipe.Listener
-	users   []*user
-	log     lockedBuffer
-	began   time.Time
-	refresh http.Handler // the operator's
+	t        *testing.T
+	tried    *trials
+	proxy    *Proxy
+	front    *pipe.Listener
+	users    []*user
+	log      lockedBuffer
+	began    time.Time
+	operator http.Handler // what is there for this one
 
 	mu       sync.Mutex // guards the fields below
 	r        *rand.Rand
@@ -121,6 +121,7 @@ var kinds = map[string][]string{
 	"same":    {"auth", "sid", "other"},
 	"touched": {"auth", "sid", "other"}, // by touch alone
 	"kind":    {"lang"},
+	"swap":    {"auth", "sid"}, // one or the other, or none
 }
 
 func (a *aviary) config(r *rand.Rand) string {
@@ -138,6 +139,11 @@ func (a *aviary) config(r *rand.Rand) string {
 	rule("asked", `authorize: true, reauthorize: 10s, headers: {Authorization: "operator", X-Key: "canary#key"}`)
 	rule("same", `authorize: same, reauthorize: 10s, headers: {Authorization: "operator", X-Key: "canary#key"}`)
 	rule("touched", `vary: [], touch: 5s`)
+	rule("swap", pick(r, `vary: []`, `vary: [Authorization]`, `vary: ["Cookie:sid"]`, `vary: [], headers: {X-Version: "1"}`))
+	if r.IntN(3) == 0 {
+		rule("other", "vary: []") // in place of one that is swapped out
+		return strings.Replace(b.String(), `"/swap/{x}"`, `"/swapped/{x}"`, 1)
+	}
 	fmt.Fprintf(&b, "limits: {resources: %s, upstream_concurrency: %s}\n", pick(r, "4", "12", "200"), pick(r, "2", "64"))
 	return b.String()
 }
@@ -153,22 +159,20 @@ func newAviary(t *testing.T, seed uint64, tried *trials) *aviary {
 }
 
 func (a *aviary) play() {
-	cfg, err := config.Parse("canary.yaml", []byte("upstream: http://upstream.test\n"+a.config(a.r)), func(string) (string, bool) { return "", false })
-	if err != nil {
-		a.t.Fatal(err)
-	}
+	cfg := a.parse()
 	back := pipe.Listen()
 	quiet := slog.NewLogLogger(slog.DiscardHandler, 0)
 	upstream := &http.Server{Handler: a, ErrorLog: quiet}
 	go upstream.Serve(back)
 	transport := back.Transport()
 	log := slog.New(slog.NewTextHandler(&a.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	var err error
 	if a.proxy, err = New(cfg, Options{Transport: transport, Log: log}); err != nil {
 		a.t.Fatal(err)
 	}
 	server := &http.Server{Handler: a.proxy, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}
 	go server.Serve(a.front)
-	a.refresh = admin.New(admin.Options{Refresh: a.proxy.Refresh})
+	a.operator = admin.New(admin.Options{Refresh: a.proxy.Refresh, Status: a.proxy})
 
 	ctx, end := context.WithTimeout(context.Background(), 90*time.Second)
 	var running sync.WaitGroup
@@ -197,6 +201,15 @@ func (a *aviary) play() {
 	}
 }
 
+// parse returns a random configuration. a.mu is held, if anything runs.
+func (a *aviary) parse() *config.Config {
+	cfg, err := config.Parse("canary.yaml", []byte("upstream: http://upstream.test\n"+a.config(a.r)), func(string) (string, bool) { return "", false })
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return cfg
+}
+
 // events is what happens without the users.
 func (a *aviary) events(ctx context.Context) {
 	for ctx.Err() == nil {
@@ -211,22 +224,46 @@ func (a *aviary) events(ctx context.Context) {
 			a.revoked[u] = time.Now()
 		}
 		refresh := a.r.IntN(5) == 0
+		var next *config.Config
+		if a.r.IntN(5) == 0 {
+			next = a.parse()
+		}
 		a.mu.Unlock()
+		if next != nil {
+			a.tried.add("reload", 1)
+			if err := a.proxy.Reload(next); err != nil {
+				a.t.Error(err)
+			}
+		}
 		if refresh {
 			a.tried.add("refresh", 1)
-			for _, r := range []*http.Request{
-				httptest.NewRequest("POST", "/refresh", nil), httptest.NewRequest("POST", "/refresh?url=/default/1&url=//", nil),
-				httptest.NewRequest("GET", "/", nil), httptest.NewRequest("GET", "/livez", nil), httptest.NewRequest("GET", "/readyz", nil), httptest.NewRequest("GET", "/metrics", nil),
-			} {
-				rec := httptest.NewRecorder()
-				a.refresh.ServeHTTP(rec, r)
-				if text := rec.Body.String() + fmt.Sprint(rec.Header()); strings.Contains(text, "canary") {
-					a.t.Errorf("%s tells the operator a secret: %s", r.URL, text)
-				}
+			a.operate("POST", "/refresh")
+			a.operate("POST", "/refresh?url=/default/1&url=//")
+			for _, path := range []string{"/", "/livez", "/readyz", "/metrics", "/status"} {
+				a.operate("GET", path)
+			}
+			for _, id := range resourceID.FindAllStringSubmatch(a.operate("GET", "/status/resources"), 5) {
+				a.operate("GET", "/status/resources/"+id[1])
 			}
 		}
 		time.Sleep(d)
 	}
+}
+
+var resourceID = regexp.MustCompile(`"id":"([0-9a-f]+)"`)
+
+// operate has the operator do or look at something, which may tell no secret.
+func (a *aviary) operate(method, target string) string {
+	rec := httptest.NewRecorder()
+	a.operator.ServeHTTP(rec, httptest.NewRequest(method, "http://localhost"+target, nil))
+	text := rec.Body.String()
+	if strings.Contains(text+fmt.Sprint(rec.Header()), "canary") {
+		a.t.Errorf("%s tells the operator a secret: %s", target, text)
+	}
+	if rec.Code == http.StatusForbidden {
+		a.t.Errorf("%s: %s", target, text)
+	}
+	return text
 }
 
 var secretWord = regexp.MustCompile(`canary([^a-z ])([a-z]+)`)
@@ -447,7 +484,7 @@ func (u *user) header() http.Header {
 }
 
 func (u *user) target() string {
-	url := "/" + u.pick("default", "sid", "header", "all", "asked", "asked", "same", "same", "touched", "kind") + "/" + u.pick("1", "1", "2")
+	url := "/" + u.pick("default", "sid", "header", "all", "asked", "asked", "same", "same", "touched", "kind", "swap", "swap") + "/" + u.pick("1", "1", "2")
 	if u.chance(6) {
 		url += "?q=" + u.pick("1", "", u.word("query"))
 	}

@@ -2,23 +2,33 @@ package proxy
 
 import (
 	"context"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/coder/websocket"
+
+	"pollbridge/config"
 )
 
 // clients counts open connections by client.
 type clients struct {
-	total, each int
+	mu          sync.Mutex // guards the fields below
+	total, each int        // at most
+	count       int
+	by          map[netip.Addr]int
+}
 
-	mu    sync.Mutex // guards the fields below
-	count int
-	by    map[netip.Addr]int
+// limit sets how many there may be. Those that are there stay.
+func (c *clients) limit(l config.Limits) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.total, c.each = l.Connections, l.ConnectionsPerClient
 }
 
 // add counts one more connection, unless a limit forbids it.
@@ -91,7 +101,7 @@ func parseHop(text string) (netip.Addr, error) {
 }
 
 func (p *Proxy) trusts(a netip.Addr) bool {
-	for _, network := range p.cfg.TrustedProxies {
+	for _, network := range p.now().cfg.TrustedProxies {
 		if network.Contains(a) {
 			return true
 		}
@@ -119,6 +129,13 @@ func (ss *sockets) add(s *socket) bool {
 	}
 	ss.open[s] = struct{}{}
 	return true
+}
+
+// all returns the open ones.
+func (ss *sockets) all() []*socket {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	return slices.Collect(maps.Keys(ss.open))
 }
 
 func (ss *sockets) remove(s *socket) {

@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"errors"
-	"maps"
 	"net/http"
 	"net/netip"
 	"sync"
@@ -29,7 +28,15 @@ type counts struct {
 	open     map[Way]int
 	requests map[requestKind]uint64
 	passed   map[int]*poller.Times // by class of the status
-	rejected map[string]uint64
+	rejected map[string]*rejection
+	sockets  [len(causeNames)]uint64 // that were closed, by why
+}
+
+// closed counts a socket that was closed.
+func (c *counts) closed(why cause) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.sockets[why]++
 }
 
 // A requestKind is what requests are counted by.
@@ -58,14 +65,28 @@ func (c *counts) ended(way Way, status int, took time.Duration) {
 	times.Observe(took, 1)
 }
 
-// reject counts somebody who was turned away.
-func (c *counts) reject(why string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.rejected == nil {
-		c.rejected = make(map[string]uint64)
+// A rejection is why somebody is turned away.
+type rejection struct {
+	n    uint64 // how often; guarded by counts.mu
+	told seldom
+}
+
+// reject takes note that somebody was turned away.
+func (p *Proxy) reject(why string) {
+	p.counts.mu.Lock()
+	if p.counts.rejected == nil {
+		p.counts.rejected = make(map[string]*rejection)
 	}
-	c.rejected[why]++
+	r := p.counts.rejected[why]
+	if r == nil {
+		r = new(rejection)
+		p.counts.rejected[why] = r
+	}
+	r.n++
+	p.counts.mu.Unlock()
+	if more, ok := r.told.tell(tellEvery); ok {
+		p.log.Warn("clients are turned away", "reason", why, "more", more)
+	}
 }
 
 // hold counts n more connections that stay open, or fewer.
@@ -82,7 +103,7 @@ func (c *counts) hold(way Way, n int) {
 // disconnect takes it back.
 func (p *Proxy) connect(client netip.Addr, way Way) *limitError {
 	if limit := p.clients.add(client); limit != nil {
-		p.counts.reject(limit.limit)
+		p.reject(limit.limit)
 		return limit
 	}
 	p.counts.hold(way, 1)
@@ -98,9 +119,9 @@ func (p *Proxy) disconnect(client netip.Addr, way Way) {
 func (p *Proxy) rejectWatch(err error) {
 	switch {
 	case errors.Is(err, poller.ErrTooMany):
-		p.counts.reject(rejectResources)
+		p.reject(rejectResources)
 	case errors.Is(err, poller.ErrTooManyOfClient):
-		p.counts.reject(rejectResourcesPerClient)
+		p.reject(rejectResourcesPerClient)
 	}
 }
 
@@ -112,6 +133,7 @@ type Status struct {
 	Connections map[string]int       // that stay open, by transport
 	Requests    []RequestCount       //
 	Passed      map[int]poller.Times // how long requests that passed through took, by the class of their status: 2 is 2xx
+	Closed      map[string]uint64    // sockets, by why they were closed
 	Rejected    map[string]uint64    // who was turned away, by why: origin, or the limit as the configuration calls it
 	Limits      map[string]float64   // those of the configuration that a number here can reach
 }
@@ -125,9 +147,9 @@ type RequestCount struct {
 
 // Status returns what the proxy is at.
 func (p *Proxy) Status() Status {
-	limits := p.cfg.Limits
+	limits := p.now().cfg.Limits
 	s := Status{
-		Rules: p.Rules(), Usage: p.poller.Usage(), Connections: make(map[string]int), Passed: make(map[int]poller.Times),
+		Rules: p.Rules(), Usage: p.poller.Usage(), Connections: make(map[string]int), Passed: make(map[int]poller.Times), Closed: make(map[string]uint64),
 		Rejected: map[string]uint64{
 			rejectOrigin: 0, rejectConnections: 0, rejectClient: 0, rejectSubscriptions: 0, rejectResources: 0, rejectResourcesPerClient: 0,
 		},
@@ -147,6 +169,13 @@ func (p *Proxy) Status() Status {
 	for class, times := range c.passed {
 		s.Passed[class] = *times
 	}
-	maps.Copy(s.Rejected, c.rejected)
+	for why, n := range c.sockets {
+		if why > 0 {
+			s.Closed[cause(why).String()] = n
+		}
+	}
+	for why, r := range c.rejected {
+		s.Rejected[why] = r.n
+	}
 	return s
 }

@@ -32,13 +32,17 @@ type Decision struct {
 
 // Decide says what becomes of a request. It sends nothing.
 func (p *Proxy) Decide(r *http.Request) Decision {
-	rt := p.routes.Load()
+	rt := p.now()
 	d := Decision{Way: WayPass}
 	for _, e := range rt.refreshedBy(r.Method, r.URL.EscapedPath()) {
 		d.Refreshes = append(d.Refreshes, &e.config)
 	}
 	if p.opensSocket(r) {
 		d.Way = WaySocket
+		return d
+	}
+	if name, ours := reserved(r); ours {
+		d.Way = wayOfReserved(r, name)
 		return d
 	}
 	var e *endpoint
@@ -70,12 +74,13 @@ func (p *Proxy) Try(req poller.Request) *poller.Trial { return p.poller.Try(req)
 
 // alsoMatch returns the rules over which that of e has won.
 func (p *Proxy) alsoMatch(r *http.Request, e *endpoint) (also []*config.Endpoint) {
-	for i := range p.cfg.Endpoints {
-		other := &p.cfg.Endpoints[i]
+	endpoints := p.now().cfg.Endpoints
+	for i := range endpoints {
+		other := &endpoints[i]
 		if other.Path == e.config.Path {
 			continue
 		}
-		alone, err := newRoutes(&config.Config{Endpoints: p.cfg.Endpoints[i : i+1]})
+		alone, err := newRoutes(&config.Config{Endpoints: endpoints[i : i+1]})
 		if err != nil {
 			continue
 		}

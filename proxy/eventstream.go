@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -39,7 +38,7 @@ func wantsEvents(r *http.Request) bool {
 // the messages of the socket, each as an event of its type.
 func (p *Proxy) serveEvents(w *answer, r *http.Request, e *endpoint, url string) {
 	if err := p.checkOrigin(r); err != nil {
-		p.counts.reject(rejectOrigin)
+		p.reject(rejectOrigin)
 		http.Error(w, err.Error(), http.StatusForbidden)
 		return
 	}
@@ -50,29 +49,23 @@ func (p *Proxy) serveEvents(w *answer, r *http.Request, e *endpoint, url string)
 	}
 	client := p.client(r)
 	if limit := p.connect(client, WayEvents); limit != nil {
-		p.refuseEvents(w, r, codeLimit, limit)
+		p.refuseEvents(w, r, &poller.Error{Code: codeLimit, Message: limit.Error()})
 		return
 	}
 	defer p.disconnect(client, WayEvents)
-	news := make(poller.Signal, 1)
-	watch, err := p.watch(e, poller.Request{URL: url, Header: r.Header, Client: client}, news)
-	switch {
-	case errors.Is(err, poller.ErrClosed):
-		p.refuseEvents(w, r, codeShuttingDown, err)
-		return
-	case err != nil:
-		p.refuseEvents(w, r, codeLimit, err)
-		return
+	s := &stream{
+		p: p, w: w, r: r, control: http.NewResponseController(w), throttle: throttle,
+		req: poller.Request{URL: url, Header: r.Header, Client: client}, news: make(poller.Signal, 1),
 	}
-	defer watch.Close()
-	if release := p.hold(e, url, r.Header); release != nil {
-		defer release()
-	}
-	p.beginEvents(w, r)
-	s := &stream{w: w, control: http.NewResponseController(w), news: news, watch: watch, throttle: throttle}
 	s.view.version = lastEventID(r)
+	if err := s.begin(e); err != nil {
+		p.refuseEvents(w, r, err)
+		return
+	}
+	defer func() { s.letGo() }()
+	p.beginEvents(w, r)
 	if s.send([]byte(fmt.Sprintf("retry: %d\n\n", retryDelay.Milliseconds()))) {
-		s.run(p, r)
+		s.run()
 	}
 }
 
@@ -87,10 +80,14 @@ func (p *Proxy) beginEvents(w http.ResponseWriter, r *http.Request) {
 
 // refuseEvents answers with a stream that ends at once and says why: after any
 // status but 200 an EventSource would never come back.
-func (p *Proxy) refuseEvents(w http.ResponseWriter, r *http.Request, code string, reason error) {
+func (p *Proxy) refuseEvents(w http.ResponseWriter, r *http.Request, reason *poller.Error) {
 	p.beginEvents(w, r)
-	text := appendError(nil, &poller.Error{Code: code, Message: reason.Error()})
-	fmt.Fprintf(w, "retry: %d\nevent: end\ndata: {\"type\":\"end\"%s}\n\n", retryRefused.Milliseconds(), text)
+	w.Write(endEvent(retryRefused, reason))
+}
+
+// endEvent is the last event of a stream.
+func endEvent(retry time.Duration, reason *poller.Error) []byte {
+	return fmt.Appendf(nil, "retry: %d\nevent: end\ndata: {\"type\":\"end\"%s}\n\n", retry.Milliseconds(), appendError(nil, reason))
 }
 
 // lastEventID is the version that the client holds, if it is one.
@@ -117,23 +114,66 @@ func parseThrottle(r *http.Request) (time.Duration, error) {
 
 // A stream is one event stream being written.
 type stream struct {
-	w        http.ResponseWriter
+	p        *Proxy
+	w        *answer
+	r        *http.Request
 	control  *http.ResponseController
+	req      poller.Request // but for the rule
 	news     poller.Signal
+	endpoint *endpoint // by which it is watched
 	watch    source
+	release  func() // of the identity that is kept alive; nil: none is
 	view     view
 	throttle time.Duration
+}
+
+// begin subscribes by an endpoint.
+func (s *stream) begin(e *endpoint) *poller.Error {
+	watch, err := s.p.watch(e, s.req, s.news)
+	if err != nil {
+		return watchError(err)
+	}
+	s.endpoint, s.watch, s.release = e, watch, s.p.hold(e, s.req.URL, s.r.Header)
+	return nil
+}
+
+func (s *stream) letGo() {
+	s.watch.Close()
+	if s.release != nil {
+		s.release()
+		s.release = nil
+	}
+}
+
+// follow goes over to the rules in force. It reports whether the stream goes on.
+func (s *stream) follow() bool {
+	if e, overtaken := s.p.goOn(s.endpoint, s.req.URL, s.watch); !overtaken {
+		s.endpoint = e
+		return true
+	}
+	e, _, err := s.p.now().resolve(s.req.URL)
+	if err != nil {
+		s.send(endEvent(retryEnded, errNoMore))
+		return false
+	}
+	s.letGo()
+	s.view = view{version: s.view.version}
+	if err := s.begin(e); err != nil {
+		s.send(endEvent(retryRefused, err))
+		return false
+	}
+	return true
 }
 
 // run tells the client what is newest, waits until there is something newer,
 // and so on until one of them goes. While throttle holds news back the stream
 // stays as alive as any other.
-func (s *stream) run(p *Proxy, r *http.Request) {
+func (s *stream) run() {
 	beat := time.NewTimer(heartbeat)
 	defer beat.Stop()
 	var leave, quiet <-chan time.Time
-	leaving, news := p.leaving, s.news
-	for {
+	leaving, news := s.p.leaving, s.news
+	for s.follow() {
 		if quiet == nil {
 			told, open := s.tell()
 			if !open {
@@ -153,10 +193,11 @@ func (s *stream) run(p *Proxy, r *http.Request) {
 				return
 			}
 		case <-leaving: // at a time of one's own, as sockets do
-			leaving, leave = nil, time.After(rand.N(p.cfg.Drain+1))
+			leaving, leave = nil, time.After(rand.N(s.p.now().cfg.Drain+1))
 		case <-leave:
 			return
-		case <-r.Context().Done():
+		case <-s.endpoint.routes.replaced:
+		case <-s.r.Context().Done():
 			return
 		}
 	}
@@ -169,7 +210,7 @@ func (s *stream) tell() (told, open bool) {
 	if snapshot == nil {
 		return false, true
 	}
-	prompt := s.view.sent && s.throttle == 0
+	prompt, joins := s.view.sent && s.throttle == 0, s.view.version == ""
 	messages, n := s.view.next(snapshot)
 	for _, m := range messages[:n] {
 		event := m.encoded("event", buildEvent)
@@ -177,6 +218,9 @@ func (s *stream) tell() (told, open bool) {
 			return true, false
 		}
 		m.sent(1, len(event))
+		if joins && m.kind == kindSnapshot {
+			snapshot.Joined(1)
+		}
 		if prompt && m.changes() {
 			snapshot.Told(1)
 		}

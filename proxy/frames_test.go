@@ -279,7 +279,7 @@ func TestFrames(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			within(t, basic, func(w *world) {
-				w.proxy.cfg.Compression = c.lines == deflateLine // no configuration may say so yet
+				w.proxy.now().cfg.Compression = c.lines == deflateLine // no configuration may say so yet
 				conn := w.raw("/", c.lines)
 				defer conn.Close()
 				go conn.Write([]byte(c.in))

@@ -284,7 +284,7 @@ func TestComparisonThatFails(t *testing.T) {
 		b := newBank("bob")
 		b.own.Store("bob", `{"by":"bob alone"}`)
 		w.answer(b.ServeHTTP)
-		e, url, _ := w.proxy.routes.Load().resolve("/same/x")
+		e, url, _ := w.proxy.now().resolve("/same/x")
 		source, err := w.proxy.watch(e, poller.Request{URL: url, Header: as("bob")}, make(poller.Signal, 1))
 		if err != nil {
 			t.Fatal(err)
@@ -296,7 +296,8 @@ func TestComparisonThatFails(t *testing.T) {
 			t.Fatal(err)
 		}
 		var log bytes.Buffer
-		broken := &gate{p: &Proxy{log: slog.New(slog.NewTextHandler(&log, nil))}, e: &endpoint{}, shared: g.shared, probe: g.probe, ctx: g.ctx} // without a rule
+		broken := &gate{p: &Proxy{log: slog.New(slog.NewTextHandler(&log, nil))}, shared: g.shared, probe: g.probe, ctx: g.ctx}
+		broken.e.Store(&endpoint{}) // without a rule
 		if same, last, err := broken.sameAs(grant); same || last == nil || err != nil || !strings.Contains(log.String(), "hazards_test.go") {
 			t.Errorf("same %v, %v, %v; the log says %s", same, last, err, log.String())
 		}

@@ -167,6 +167,8 @@ func TestFlood(t *testing.T) {
 		}
 		cl.ws.CloseNow()
 		time.Sleep(time.Minute)
+		w.closed(causePolicy, 1)
+		w.closed(causeClient, 2) // the steady ones
 		if n := w.proxy.poller.Watched(); n != 0 {
 			t.Errorf("%d resources are polled still", n)
 		}
@@ -197,6 +199,7 @@ func TestPings(t *testing.T) {
 			t.Errorf("given up after %v and %d pings", d, pings)
 		}
 		silent.Close()
+		w.closed(causeSilent, 1)
 
 		// A peer that says anything is alive: here half a message, byte by byte.
 		slow := w.raw("/", "")
@@ -245,6 +248,7 @@ func TestTakesNothing(t *testing.T) {
 		if ws == nil {
 			t.Fatalf("it takes its place still: %d %s", status, text)
 		}
+		w.closed(causeSlow, 1)
 		ws.CloseNow()
 		other.ws.CloseNow()
 		stuck.Close()

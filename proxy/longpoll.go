@@ -48,50 +48,81 @@ func (p *Proxy) serveLongPoll(w *answer, r *http.Request, e *endpoint, url strin
 		return true
 	}
 	defer p.disconnect(req.Client, WayLongPoll)
+	timeout := time.NewTimer(time.Duration(wait) * time.Second)
+	defer timeout.Stop()
+	for {
+		l := longPoll{p: p, w: w, r: r, timeout: timeout.C, applied: "wait=" + strconv.Itoa(wait)}
+		if answered, overtaken := l.serve(e, req); !overtaken {
+			return answered
+		}
+		var err error
+		if e, req.URL, err = p.now().resolve(requestTarget(r)); err != nil {
+			return false
+		}
+	}
+}
+
+// A longPoll is one that is being held.
+type longPoll struct {
+	p       *Proxy
+	w       *answer
+	r       *http.Request
+	timeout <-chan time.Time
+	applied string // Preference-Applied
+}
+
+// serve answers, or reports that it is to pass through, or that another rule is
+// in force by which it is to be served anew.
+func (l *longPoll) serve(e *endpoint, req poller.Request) (answered, overtaken bool) {
+	p, r := l.p, l.r
 	news := make(poller.Signal, 1)
 	watch, err := p.watch(e, req, news)
 	if err != nil {
-		return false
+		return false, false
 	}
 	defer watch.Close()
-	if release := p.hold(e, url, r.Header); release != nil {
+	if release := p.hold(e, req.URL, r.Header); release != nil {
 		defer release()
 	}
-	timeout := time.NewTimer(time.Duration(wait) * time.Second)
-	defer timeout.Stop()
-
 	s, err := waitFresh(r.Context(), watch)
 	if err != nil {
-		return r.Context().Err() != nil
+		return r.Context().Err() != nil, false
 	}
 	held := etags(r.Header["If-None-Match"])
-	for waiting := true; waiting && !differs(s, held); {
+	for waiting := true; ; {
+		if e, overtaken = p.goOn(e, req.URL, watch); overtaken {
+			return false, true
+		}
+		if !waiting || differs(s, held) {
+			break
+		}
 		if s != nil && s.Over {
-			return false
+			return false, false
 		}
 		select {
 		case <-news:
-		case <-timeout.C:
+		case <-l.timeout:
 			waiting = false
 		case <-p.leaving:
 			waiting = false
+		case <-e.routes.replaced:
 		case <-r.Context().Done():
-			return true
+			return true, false
 		}
 		s = watch.Newest()
 	}
 	if s == nil || s.Version == "" || !p.faithful(r, s) {
-		return false
+		return false, false
 	}
-	w.Header().Set("Preference-Applied", "wait="+strconv.Itoa(wait))
-	p.writeSnapshot(w, r, s, watch.Interval(), "hit")
-	if n := int(w.bytes.Load()); n > 0 { // else it was told that nothing is new
-		s.Sent(w.status == http.StatusIMUsed, 1, n)
-		if s.At.After(w.started) {
+	l.w.Header().Set("Preference-Applied", l.applied)
+	p.writeSnapshot(l.w, r, s, watch.Interval(), "hit")
+	if n := int(l.w.bytes.Load()); n > 0 { // else it was told that nothing is new
+		s.Sent(l.w.status == http.StatusIMUsed, 1, n)
+		if s.At.After(l.w.started) {
 			s.Told(1)
 		}
 	}
-	return true
+	return true, false
 }
 
 // differs reports whether s is a good document that none of the tags names.

@@ -35,7 +35,7 @@ func sameHost(r *http.Request) bool {
 // listsOrigin reports whether the one Origin of a request is in origins.
 func (p *Proxy) listsOrigin(r *http.Request) bool {
 	values := r.Header["Origin"]
-	return len(values) == 1 && slices.ContainsFunc(p.cfg.Origins, func(o string) bool { return strings.EqualFold(o, values[0]) })
+	return len(values) == 1 && slices.ContainsFunc(p.now().cfg.Origins, func(o string) bool { return strings.EqualFold(o, values[0]) })
 }
 
 // answersOrigin reports whether an answer that is stored for all can be given
@@ -48,7 +48,7 @@ func (p *Proxy) answersOrigin(r *http.Request, stored http.Header) bool {
 
 // allowOrigin lets pages of listed origins read the answer.
 func (p *Proxy) allowOrigin(h http.Header, r *http.Request) {
-	if len(p.cfg.Origins) > 0 {
+	if len(p.now().cfg.Origins) > 0 {
 		addVary(h, "Origin")
 	}
 	if p.listsOrigin(r) && !sameHost(r) {

@@ -75,7 +75,7 @@ func TestOrigins(t *testing.T) {
 		{"proxy.test", []string{"chrome-extension://proxy.test"}, false}, // not the same site, whatever its name
 		{"proxy.test", []string{"ftp://proxy.test"}, false},
 	} {
-		for _, path := range []string{"/", "/api/x"} {
+		for _, path := range []string{"/", "/.pollbridge/socket", "/api/x"} {
 			t.Run(fmt.Sprintf("%s on %s%s", c.origin, c.host, path), func(t *testing.T) {
 				t.Parallel()
 				within(t, basic+allowed, func(w *world) {

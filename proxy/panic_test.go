@@ -26,10 +26,10 @@ func TestPanicInOneSocket(t *testing.T) {
 			sub.Wake()
 		},
 		"while it is read from": func(w *world, s *socket, p *peer) {
-			routes := w.proxy.routes.Swap(&routes{})
+			was := w.proxy.state.Swap(&state{cfg: w.proxy.now().cfg, routes: &routes{}})
 			p.send(`{"type":"subscribe","url":"/api/x?1"}`)
 			time.Sleep(time.Second)
-			w.proxy.routes.Store(routes)
+			w.proxy.state.Store(was)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

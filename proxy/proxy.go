@@ -9,6 +9,7 @@ package proxy
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -25,23 +26,25 @@ import (
 	"pollbridge/poller"
 )
 
-// A Proxy serves one configuration. Create it with New.
+// A Proxy serves one configuration at a time. Create it with New.
 type Proxy struct {
-	cfg     *config.Config
-	log     *slog.Logger
-	access  *slog.Logger // nil: no line for each request
-	tracer  Tracer       // nil: nothing is traced
-	routes  atomic.Pointer[routes]
-	poller  *poller.Poller
-	pass    http.Handler
-	clients clients
-	counts  counts
-	sockets sockets
-	writers writers
-	tidy    tidy
-	touches touches
-	leaving chan struct{} // closed when the proxy begins to drain
-	drain   sync.Once
+	log          *slog.Logger
+	access       *slog.Logger      // nil: no line for each request
+	tracer       Tracer            // nil: nothing is traced
+	transport    http.RoundTripper // of what passes through
+	state        atomic.Pointer[state]
+	reloading    sync.Mutex // held while another state takes over
+	poller       *poller.Poller
+	clients      clients
+	counts       counts
+	passFailures seldom
+	sockets      sockets
+	writers      writers
+	tidy         tidy
+	touches      touches
+	secret       [32]byte      // of identities
+	leaving      chan struct{} // closed when the proxy begins to drain
+	drain        sync.Once
 }
 
 // Options are what a Proxy needs beyond its configuration. The zero value
@@ -58,27 +61,27 @@ func New(cfg *config.Config, o Options) (*Proxy, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	rt, err := newRoutes(cfg)
+	p := &Proxy{log: o.Log, access: o.Access, tracer: o.Tracer, transport: o.Transport, leaving: make(chan struct{})}
+	rand.Read(p.secret[:]) // never fails
+	if p.transport == nil {
+		p.transport = passthrough.NewTransport()
+	}
+	first, err := p.newState(cfg)
 	if err != nil {
 		return nil, err
 	}
-	p := &Proxy{cfg: cfg, log: o.Log, access: o.Access, tracer: o.Tracer, leaving: make(chan struct{})}
-	p.routes.Store(rt)
-	p.clients.total, p.clients.each = cfg.Limits.Connections, cfg.Limits.ConnectionsPerClient
-	p.poller = poller.New(poller.Options{
-		Upstream: cfg.Upstream, Transport: o.Transport, Log: o.Log,
-		Resources: cfg.Limits.Resources, ResourcesPerClient: cfg.Limits.ResourcesPerClient, Concurrency: cfg.Limits.UpstreamConcurrency, Rate: cfg.Limits.UpstreamRate,
-		Tracer: o.Tracer,
-	})
-	p.pass = passthrough.New(passthrough.Options{
-		Upstream: cfg.Upstream, TrustedProxies: cfg.TrustedProxies, Transport: o.Transport,
-		OnResponse: p.wrote, OnError: p.passFailed, OnRequest: injectSpan,
-	})
+	polls := pollerOptions(cfg)
+	polls.Transport, polls.Log, polls.Tracer = o.Transport, o.Log, o.Tracer
+	p.poller = poller.New(polls)
+	p.clients.limit(cfg.Limits)
+	p.state.Store(first)
 	return p, nil
 }
 
 func (p *Proxy) passFailed(r *http.Request, err error) {
-	p.log.Warn("pass-through failed", "method", r.Method, "path", r.URL.Path, "err", poller.Discreet(err))
+	if more, ok := p.passFailures.tell(tellEvery); ok {
+		p.log.Warn("pass-through failed", "method", loggedMethod(r), "path", loggedPath(r), "err", poller.Discreet(err), "more", more)
+	}
 }
 
 // ServeHTTP implements http.Handler.
@@ -97,21 +100,22 @@ func (p *Proxy) serve(w *answer, r *http.Request) {
 		p.serveSocket(w, r, nil, "")
 		return
 	}
-	if name, ours := strings.CutPrefix(r.URL.Path, config.Reserved); ours {
+	if name, ours := reserved(r); ours {
 		p.serveReserved(w, r, name)
 		return
 	}
-	e, url, err := p.routes.Load().resolve(requestTarget(r))
+	now := p.now()
+	e, url, err := now.resolve(requestTarget(r))
 	w.rule = e
 	if err != nil || !p.serveEndpoint(w, r, e, url) {
 		w.way = WayPass
-		p.pass.ServeHTTP(w, r)
+		now.pass.ServeHTTP(w, r)
 	}
 }
 
 // opensSocket reports whether a request opens a socket without a subscription.
 func (p *Proxy) opensSocket(r *http.Request) bool {
-	return r.URL.Path == p.cfg.Socket && isUpgrade(r)
+	return r.URL.Path == p.now().cfg.Socket && isUpgrade(r)
 }
 
 // serveEndpoint answers a request for a URL that a rule matches, in the way
@@ -187,7 +191,7 @@ func isUpgrade(r *http.Request) bool {
 }
 
 func (p *Proxy) compression() websocket.CompressionMode {
-	if p.cfg.Compression {
+	if p.now().cfg.Compression {
 		return websocket.CompressionNoContextTakeover
 	}
 	return websocket.CompressionDisabled
@@ -198,7 +202,7 @@ func (p *Proxy) compression() websocket.CompressionMode {
 // when none is left or ctx ends.
 func (p *Proxy) Drain(ctx context.Context) {
 	p.drain.Do(func() { close(p.leaving) })
-	p.sockets.drain(ctx, p.cfg.Drain)
+	p.sockets.drain(ctx, p.now().cfg.Drain)
 }
 
 // Close ends the polling. Call Drain first.

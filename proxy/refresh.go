@@ -44,22 +44,22 @@ func (p *Proxy) wrote(r *http.Request, status int, header http.Header) {
 	if status >= 400 {
 		return
 	}
-	rt := p.routes.Load()
-	rules, paths := make(map[*poller.Rule]bool), make(map[string]bool)
+	rt := p.now()
+	rules, paths := make(map[string]bool), make(map[string]bool)
 	for _, path := range written(r, header) {
 		if _, _, err := rt.resolve(path); err == nil {
 			paths[path] = true
 		}
 	}
 	for _, e := range rt.refreshedBy(r.Method, r.URL.EscapedPath()) {
-		rules[e.rule] = true
+		rules[e.rule.Name] = true
 	}
 	if len(paths)+len(rules) == 0 {
 		return
 	}
 	p.poller.Refresh(func(rule *poller.Rule, url string) bool {
 		path, _, _ := strings.Cut(url, "?")
-		return paths[path] || rules[rule]
+		return paths[path] || rules[rule.Name]
 	})
 }
 
@@ -100,7 +100,7 @@ func written(r *http.Request, header http.Header) []string {
 func (p *Proxy) Refresh(urls ...string) int {
 	wanted := make(map[string]bool)
 	for _, u := range urls {
-		if _, canonical, err := p.routes.Load().resolve(u); err == nil {
+		if _, canonical, err := p.now().resolve(u); err == nil {
 			wanted[canonical] = true
 		}
 	}

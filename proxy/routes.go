@@ -15,6 +15,7 @@ import (
 
 // An endpoint is one rule of the configuration, ready to be used.
 type endpoint struct {
+	routes *routes // that it is of
 	config config.Endpoint
 	rule   *poller.Rule
 
@@ -31,30 +32,30 @@ func (*endpoint) ServeHTTP(http.ResponseWriter, *http.Request) {}
 // routes are all rules. They are immutable.
 type routes struct {
 	mux         *http.ServeMux
-	endpoints   []*endpoint // in the order of the configuration
+	endpoints   []*endpoint          // in the order of the configuration
+	byPath      map[string]*endpoint // the same
 	refreshOn   []refreshOn
-	credentials []string // every header that any rule's vary names
+	credentials []string // every header that any rule needs to tell users apart
+	generation  int      // how many came before
+
+	replaced chan struct{} // closed when others are in force
 }
 
 func newRoutes(cfg *config.Config) (*routes, error) {
-	rt := &routes{mux: http.NewServeMux()}
+	rt := &routes{mux: http.NewServeMux(), byPath: make(map[string]*endpoint), replaced: make(chan struct{})}
 	for _, e := range cfg.Endpoints {
 		differ, err := diff.New(diff.Options{Keys: e.Keys, Ignore: e.Ignore})
 		if err != nil {
 			return nil, fmt.Errorf("endpoint %s: %w", e.Path, err)
 		}
-		ep := newEndpoint(e, differ)
+		ep := newEndpoint(e, cfg.Upstream, differ)
+		ep.routes, rt.byPath[e.Path] = rt, ep
 		rt.mux.Handle(e.Path, ep)
 		rt.endpoints = append(rt.endpoints, ep)
 		for _, pattern := range e.RefreshOn {
 			rt.refreshOn = append(rt.refreshOn, newRefreshOn(pattern, ep))
 		}
-		kept := e.Vary
-		if e.Touch > 0 {
-			kept = append(slices.Clone(kept), identityHeaders...)
-		}
-		for _, v := range kept {
-			name, _, _ := strings.Cut(v, ":")
+		for _, name := range ep.credentials() {
 			if !slices.Contains(rt.credentials, name) {
 				rt.credentials = append(rt.credentials, name)
 			}
@@ -63,8 +64,20 @@ func newRoutes(cfg *config.Config) (*routes, error) {
 	return rt, nil
 }
 
-func newEndpoint(e config.Endpoint, differ *diff.Differ) *endpoint {
-	ep := &endpoint{config: e, rule: newRule(e, differ)}
+// credentials are the headers by which the endpoint tells users apart.
+func (e *endpoint) credentials() (names []string) {
+	for _, v := range e.config.Vary {
+		name, _, _ := strings.Cut(v, ":")
+		names = append(names, name)
+	}
+	if e.config.Touch > 0 {
+		names = append(names, identityHeaders...)
+	}
+	return names
+}
+
+func newEndpoint(e config.Endpoint, upstream *url.URL, differ *diff.Differ) *endpoint {
+	ep := &endpoint{config: e, rule: newRule(e, upstream, differ)}
 	if e.Authorize == "false" || e.Authorize == "" {
 		return ep
 	}
@@ -75,13 +88,13 @@ func newEndpoint(e config.Endpoint, differ *diff.Differ) *endpoint {
 	return ep
 }
 
-func newRule(e config.Endpoint, differ *diff.Differ) *poller.Rule {
+func newRule(e config.Endpoint, upstream *url.URL, differ *diff.Differ) *poller.Rule {
 	header := make(http.Header)
 	for name, value := range e.Headers {
 		header.Set(name, value)
 	}
 	return &poller.Rule{
-		Name: e.Path, Interval: e.Interval, MaxInterval: e.MaxInterval, Timeout: e.Timeout, Linger: e.Linger,
+		Name: e.Path, Upstream: upstream, Interval: e.Interval, MaxInterval: e.MaxInterval, Timeout: e.Timeout, Linger: e.Linger,
 		Vary: e.Vary, Header: header, Differ: differ, Format: poller.Format(e.Format), MaxBody: e.MaxBody,
 		ConfirmShrink: e.ConfirmShrink,
 	}

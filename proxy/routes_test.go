@@ -139,7 +139,9 @@ func FuzzResolve(f *testing.F) {
 // checkPolled polls a resource and looks at what is sent.
 func checkPolled(t *testing.T, base *url.URL, e *endpoint, canonical string) {
 	var sent *http.Request
-	p := poller.New(poller.Options{Upstream: base, Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+	rule := *e.rule
+	rule.Upstream = base
+	p := poller.New(poller.Options{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
 		sent = r
 		rec := httptest.NewRecorder()
 		rec.WriteHeader(http.StatusGone)
@@ -147,7 +149,7 @@ func checkPolled(t *testing.T, base *url.URL, e *endpoint, canonical string) {
 	})})
 	defer p.Close()
 	woken := make(poller.Signal, 1)
-	watch, err := p.Watch(poller.Request{Rule: e.rule, URL: canonical}, woken)
+	watch, err := p.Watch(poller.Request{Rule: &rule, URL: canonical}, woken)
 	if err != nil {
 		t.Fatal(err)
 	}

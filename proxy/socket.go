@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -33,6 +34,7 @@ type socket struct {
 	mu            sync.Mutex
 	writing       bool // is in the queue of the writers, or with one of them
 	closed        bool
+	cause         cause // why it was closed
 	due           []*subscription
 	subscriptions []*subscription
 	ping          *time.Timer
@@ -44,8 +46,9 @@ type socket struct {
 	wire    wire
 	ws      *websocket.Conn
 	client  netip.Addr
-	header  http.Header                  // credentials for subscriptions to come
-	log     func(status int, sent int64) // writes the access log's line; nil: there is none
+	header  http.Header                                // credentials for subscriptions to come
+	kept    []string                                   // the names that header could have
+	log     func(status int, sent int64, closed cause) // writes the access log's line; nil: there is none
 
 	// Only the reading goroutine uses this.
 	messages pace
@@ -63,7 +66,7 @@ const (
 func (p *Proxy) serveSocket(w *answer, r *http.Request, e *endpoint, url string) {
 	w.way = WaySocket
 	if err := p.checkOrigin(r); err != nil {
-		p.counts.reject(rejectOrigin)
+		p.reject(rejectOrigin)
 		http.Error(w, err.Error(), http.StatusForbidden)
 		return
 	}
@@ -72,7 +75,8 @@ func (p *Proxy) serveSocket(w *answer, r *http.Request, e *endpoint, url string)
 		refuse(w, limit)
 		return
 	}
-	s := &socket{p: p, client: client, header: p.routes.Load().only(r.Header)}
+	now := p.now()
+	s := &socket{p: p, client: client, header: now.only(r.Header), kept: now.credentials}
 	h := &hijacker{ResponseWriter: w, wire: &s.wire}
 	ws, err := websocket.Accept(h, r, &websocket.AcceptOptions{
 		Subprotocols: []string{subprotocol}, InsecureSkipVerify: true, CompressionMode: p.compression(),
@@ -136,12 +140,14 @@ func (s *socket) readMessage() bool {
 		return false
 	}
 	switch {
-	case !s.messages.allow(ticks(), messageRate, messageBurst+2*s.p.cfg.Limits.SubscriptionsPerConnection):
+	case !s.messages.allow(ticks(), messageRate, messageBurst+2*s.p.now().cfg.Limits.SubscriptionsPerConnection):
+		s.blame(causePolicy)
 		s.ws.Close(websocket.StatusPolicyViolation, "too many messages")
 		return false
 	case kind != websocket.MessageText:
 		s.complain("messages are text frames, each one JSON object")
 	case !utf8.Valid(text):
+		s.blame(causePolicy)
 		s.ws.Close(websocket.StatusInvalidFramePayloadData, "a text frame must be UTF-8") // RFC 6455, section 8.1
 		return false
 	default:
@@ -210,7 +216,7 @@ func (s *socket) handle(text []byte) {
 // resolve finds what a subscribe message names.
 func (s *socket) resolve(m subscribe) {
 	asked, _, _ := strings.Cut(m.URL, "#")
-	e, url, err := s.p.routes.Load().resolve(asked)
+	e, url, err := s.p.now().resolve(asked)
 	if err != nil {
 		s.refuse(m.URL, m.URL, codeNotFound, "no rule matches this url; it is a path and query such as /api/x")
 		return
@@ -265,6 +271,7 @@ func (s *socket) refuse(asked, url, code, text string) {
 
 func (s *socket) send(frames ...[]byte) {
 	if s.wire.writeFrames(frames) != nil {
+		s.blame(causeSlow)
 		s.ws.CloseNow()
 	}
 }
@@ -273,6 +280,7 @@ func (s *socket) send(frames ...[]byte) {
 // two times.
 func (s *socket) keepAlive() {
 	if s.wire.silence() > 2*pingInterval+pingInterval/2 || s.wire.ping() != nil {
+		s.blame(causeSilent)
 		s.ws.CloseNow()
 		return
 	}
@@ -285,8 +293,37 @@ func (s *socket) keepAlive() {
 
 // end closes the socket with a reason.
 func (s *socket) end(code websocket.StatusCode, reason string) {
+	s.blame(causes[code])
 	s.ws.Close(code, reason)
 	s.close()
+}
+
+// A cause is why a socket is closed. The first counts.
+type cause uint8
+
+const (
+	causeClient    cause = iota + 1 // the client has closed it, or is gone
+	causeSilent                     // the client does not answer pings
+	causeSlow                       // the client does not take what it is sent
+	causePolicy                     // the client broke a rule, or sent too much
+	causeGoingAway                  // we shut down, or it has to connect again
+	causeError                      // of ours
+)
+
+var causeNames = [...]string{"", "client", "silent", "slow", "policy", "going_away", "error"}
+
+func (c cause) String() string { return causeNames[c] }
+
+// causes are those that a close code tells.
+var causes = map[websocket.StatusCode]cause{
+	websocket.StatusGoingAway: causeGoingAway, websocket.StatusInternalError: causeError,
+}
+
+// blame says why the socket is about to be closed.
+func (s *socket) blame(c cause) {
+	s.mu.Lock()
+	s.cause = cmp.Or(s.cause, c)
+	s.mu.Unlock()
 }
 
 // close lets go of everything. The connection is closed, or is being.
@@ -297,6 +334,7 @@ func (s *socket) close() {
 		return
 	}
 	s.closed = true
+	s.cause = cmp.Or(s.cause, causeClient)
 	subs := s.subscriptions
 	s.subscriptions, s.due = nil, nil
 	for _, sub := range subs {
@@ -311,7 +349,8 @@ func (s *socket) close() {
 	s.p.tidy.left()
 	s.p.sockets.remove(s)
 	s.p.disconnect(s.client, WaySocket)
+	s.p.counts.closed(s.cause)
 	if s.log != nil {
-		s.log(http.StatusSwitchingProtocols, s.wire.written())
+		s.log(http.StatusSwitchingProtocols, s.wire.written(), s.cause)
 	}
 }

@@ -77,6 +77,9 @@ endpoints:
 		if c.Snapshots != 6 || c.Patches != 6 || int(c.SnapshotBytes) != snapshots || int(c.PatchBytes) != patches {
 			t.Errorf("%d snapshots of %d bytes and %d patches of %d bytes; 6 of %d bytes were received, and 6 of %d", c.Snapshots, c.SnapshotBytes, c.Patches, c.PatchBytes, snapshots, patches)
 		}
+		if got, want := c.WouldRequests-c.WatchedSeconds/10, 6.0+3; c.Joined != 6 || got < want-1e-6 || got > want+1e-6 {
+			t.Errorf("%d came, and beside watching there would have been %f requests; want 6 and %f", c.Joined, got, want)
+		}
 		if c.Answers != 3 || int(c.AnswerBytes) != len(first)+len(second) {
 			t.Errorf("%d answers of %d bytes; 3 of %d bytes were received", c.Answers, c.AnswerBytes, len(first)+len(second))
 		}

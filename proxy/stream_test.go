@@ -181,8 +181,8 @@ func TestEventStreamThrottledStaysAlive(t *testing.T) {
 		for err := error(nil); err == nil; {
 			_, err = s.lines.ReadByte()
 		}
-		if d := time.Since(started); d > w.proxy.cfg.Drain {
-			t.Errorf("the stream ended %v after the proxy began to drain, want %v at most", d, w.proxy.cfg.Drain)
+		if d := time.Since(started); d > w.proxy.now().cfg.Drain {
+			t.Errorf("the stream ended %v after the proxy began to drain, want %v at most", d, w.proxy.now().cfg.Drain)
 		}
 	})
 }

@@ -14,20 +14,24 @@ import (
 // A subscription is one resource that a socket watches.
 type subscription struct {
 	socket   *socket
-	watch    source
 	url      string
 	alias    string // the spelling that the client used, until it is told
 	throttle time.Duration
-	release  func() // of the identity that is kept alive; nil: none is
+	header   http.Header // that it was asked for with
 
 	// Only the writing goroutine uses these.
 	view view
 	last time.Time // when the last message was sent
 
 	// Guarded by socket.mu.
-	live     bool          // watch is set
+	live     bool          // the next three are set; a reload may change them
+	endpoint *endpoint     // by which it is watched
+	watch    source        //
+	release  func()        // of the identity that is kept alive; nil: none is
+	anew     bool          // watch is another one than the client was told from
 	isDue    bool          // is on the list, or will be when it is live
-	ending   bool          // the client has asked for its end
+	ending   bool          // its end is to be told
+	reason   *poller.Error // of the end; nil: the client has asked for it
 	over     bool          // nothing more is sent
 	wait     *time.Timer   // until throttle allows the next message
 	replaces *subscription // whose client keeps its document: other credentials, the same url
@@ -42,7 +46,11 @@ func (s *socket) subscribe(e *endpoint, url string, m subscribe, header http.Hea
 		s.refuse(url, url, codeLimit, fmt.Sprintf("the url has %d bytes, and may have %d", len(m.URL), maxTarget))
 		return
 	}
-	sub := &subscription{socket: s, url: url, throttle: time.Duration(m.Throttle * float64(time.Millisecond))}
+	if !s.holds(e, header) {
+		go s.comeBack()
+		return
+	}
+	sub := &subscription{socket: s, url: url, header: header, throttle: time.Duration(m.Throttle * float64(time.Millisecond))}
 	if len(m.Version) <= maxVersion {
 		sub.view.version = m.Version // a longer one is nobody's, and would be kept
 	}
@@ -50,8 +58,8 @@ func (s *socket) subscribe(e *endpoint, url string, m subscribe, header http.Hea
 		sub.alias = m.URL
 	}
 	old := s.find(url)
-	if limit := s.p.cfg.Limits.SubscriptionsPerConnection; old == nil && s.full(limit) {
-		s.p.counts.reject(rejectSubscriptions)
+	if limit := s.p.now().cfg.Limits.SubscriptionsPerConnection; old == nil && s.full(limit) {
+		s.p.reject(rejectSubscriptions)
 		s.refuse(m.URL, url, codeLimit, fmt.Sprintf("this connection has %d subscriptions, which is its limit", limit))
 		return
 	}
@@ -63,15 +71,12 @@ func (s *socket) subscribe(e *endpoint, url string, m subscribe, header http.Hea
 	}
 	watch, err := s.p.watch(e, poller.Request{URL: url, Header: header, Client: s.client}, sub)
 	if err != nil {
-		code := codeLimit
-		if errors.Is(err, poller.ErrClosed) {
-			code = codeShuttingDown
-		}
-		s.refuse(m.URL, url, code, err.Error())
+		reason := watchError(err)
+		s.refuse(m.URL, url, reason.Code, reason.Message)
 		return
 	}
 	s.mu.Lock()
-	sub.watch, sub.release = watch, s.p.hold(e, url, header)
+	sub.endpoint, sub.watch, sub.release = e, watch, s.p.hold(e, url, header)
 	if s.closed {
 		s.mu.Unlock()
 		sub.letGo()
@@ -86,6 +91,18 @@ func (s *socket) subscribe(e *endpoint, url string, m subscribe, header http.Hea
 		s.dueLocked(sub)
 	}
 	s.mu.Unlock()
+	if e.routes != s.p.now().routes {
+		s.overtaken(sub)
+	}
+}
+
+// watchError is why a watch could not begin, as clients are told.
+func watchError(err error) *poller.Error {
+	code := codeLimit
+	if errors.Is(err, poller.ErrClosed) {
+		code = codeShuttingDown
+	}
+	return &poller.Error{Code: code, Message: err.Error()}
 }
 
 // Wake implements poller.Watcher: there is something to tell.
@@ -113,24 +130,28 @@ func (s *socket) dueLocked(sub *subscription) {
 
 // news puts into o the frames that tell a subscription's client what it does
 // not know yet.
-func (s *socket) news(o *outbox, sub *subscription, ending bool) {
+func (s *socket) news(o *outbox, t task) {
+	sub := t.sub
 	if sub.alias != "" {
 		o.frames = append(o.frames, textFrame(func(b []byte) []byte { return appendAlias(b, sub.url, sub.alias) }))
 		sub.alias = ""
 	}
-	if ending {
+	if t.ending {
 		s.drop(sub)
-		o.frames = append(o.frames, textFrame(func(b []byte) []byte { return appendEnd(b, sub.url, nil) }))
+		o.frames = append(o.frames, textFrame(func(b []byte) []byte { return appendEnd(b, sub.url, t.reason) }))
 		return
 	}
-	snapshot := sub.watch.Newest()
+	snapshot := t.watch.Newest()
 	if snapshot == nil || sub.throttled() {
 		return
 	}
-	prompt := sub.view.sent && sub.throttle == 0
+	prompt, joins := sub.view.sent && sub.throttle == 0, sub.view.version == ""
 	messages, n := sub.view.next(snapshot)
 	for _, m := range messages[:n] {
 		o.frames = append(o.frames, o.build(m, s.deflate))
+		if joins && m.kind == kindSnapshot {
+			o.joined++
+		}
 		if prompt && m.changes() {
 			o.prompt++
 		}
@@ -185,8 +206,8 @@ func buildDeflated(s *poller.Snapshot, k poller.Key) []byte {
 // under way.
 func (s *socket) unsubscribe(asked string) {
 	asked, _, _ = strings.Cut(asked, "#")
-	var sub *subscription
-	if _, url, err := s.p.routes.Load().resolve(asked); err == nil {
+	sub := s.find(asked) // it may be what another rule made of what was asked for
+	if _, url, err := s.p.now().resolve(asked); sub == nil && err == nil {
 		sub = s.find(url)
 	}
 	if sub == nil {
@@ -256,9 +277,13 @@ func (s *socket) drop(sub *subscription) {
 
 // letGo ends what a subscription holds. No lock is held.
 func (sub *subscription) letGo() {
-	sub.watch.Close()
-	if sub.release != nil {
-		sub.release()
+	sub.socket.mu.Lock()
+	watch, release := sub.watch, sub.release
+	sub.release = nil
+	sub.socket.mu.Unlock()
+	watch.Close()
+	if release != nil {
+		release()
 	}
 }
 

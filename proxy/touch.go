@@ -20,8 +20,9 @@ import (
 // touches are the identities that are kept alive: as many as resources may be
 // polled, so that nobody fills the memory with invented ones.
 type touches struct {
-	mu sync.Mutex // guards by, and refs of what is in it
-	by map[[sha256.Size]byte]*touch
+	failed seldom
+	mu     sync.Mutex // guards by, and refs and endpoint of what is in it
+	by     map[[sha256.Size]byte]*touch
 }
 
 type touch struct {
@@ -70,11 +71,14 @@ func (p *Proxy) hold(e *endpoint, url string, header http.Header) (release func(
 	p.touches.mu.Lock()
 	defer p.touches.mu.Unlock()
 	t := p.touches.by[key]
-	if t == nil && len(p.touches.by) >= p.cfg.Limits.Resources {
+	if t == nil && len(p.touches.by) >= p.now().cfg.Limits.Resources {
 		return nil
 	}
 	if t == nil {
 		t = p.newTouchLocked(key, e, url, header)
+	}
+	if e.routes.generation > t.endpoint.routes.generation {
+		t.endpoint = e
 	}
 	t.refs++
 	return func() {
@@ -111,16 +115,39 @@ func (p *Proxy) touch(key [sha256.Size]byte, t *touch) {
 		t.refs = 0
 	default:
 	}
-	if t.refs == 0 {
-		delete(p.touches.by, key)
+	if t.refs == 0 || p.touches.by[key] != t {
+		if p.touches.by[key] == t {
+			delete(p.touches.by, key)
+		}
 		p.touches.mu.Unlock()
 		return
 	}
-	t.timer.Reset(t.endpoint.config.Touch)
+	e := t.endpoint
+	t.timer.Reset(e.config.Touch)
 	p.touches.mu.Unlock()
-	status, err := p.poller.Touch(context.Background(), poller.Request{Rule: t.endpoint.rule, URL: t.url}, t.identity)
+	status, err := p.poller.Touch(context.Background(), poller.Request{Rule: e.rule, URL: t.url}, t.identity)
 	if err != nil || status >= 400 {
-		p.log.Info("touch failed", "rule", t.endpoint.config.Path, "status", status, "err", err)
+		if more, ok := p.touches.failed.tell(tellEvery); ok {
+			p.log.Info("touch failed", "rule", e.config.Path, "status", status, "err", err, "more", more)
+		}
+	}
+}
+
+// follow goes over to the rules in force. Who watches by a rule that asks for
+// something else is touched by that when it is watched again.
+func (ts *touches) follow(rt *routes) {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	for key, t := range ts.by {
+		if e := rt.byPath[t.endpoint.config.Path]; e != nil && e.continues(t.endpoint) {
+			if e.config.Touch != t.endpoint.config.Touch {
+				t.timer.Reset(rand.N(e.config.Touch))
+			}
+			t.endpoint = e
+			continue
+		}
+		t.timer.Stop()
+		delete(ts.by, key)
 	}
 }
 
@@ -134,7 +161,7 @@ func (p *Proxy) passForTouch(e *endpoint, url string, header http.Header) bool {
 	}
 	p.touches.mu.Lock()
 	defer p.touches.mu.Unlock()
-	if p.touches.by[key] != nil || len(p.touches.by) >= p.cfg.Limits.Resources {
+	if p.touches.by[key] != nil || len(p.touches.by) >= p.now().cfg.Limits.Resources {
 		return false
 	}
 	p.newTouchLocked(key, e, url, header) // with nobody watching it is forgotten when its time comes

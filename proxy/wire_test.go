@@ -258,7 +258,9 @@ func TestTry(t *testing.T) {
 			t.Error("a frame was sent in the middle of another")
 		}
 	}
+	closed := make(chan struct{})
 	go func() {
+		defer close(closed)
 		w.writeFrames(rest)
 		w.Write([]byte{opClose, 0})
 	}()
@@ -276,6 +278,7 @@ func TestTry(t *testing.T) {
 			t.Fatalf("frame %d: %x of %d bytes", n, first, len(text))
 		}
 	}
+	<-closed
 	if _, _, err := w.try(&s, frames); err != net.ErrClosed {
 		t.Errorf("after the close frame: %v", err)
 	}

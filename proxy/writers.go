@@ -5,6 +5,8 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+
+	"pollbridge/poller"
 )
 
 // writers are the goroutines that send. There are as many as can run at once,
@@ -87,6 +89,7 @@ type outbox struct {
 	deflate bool
 	frame   []byte
 	uses    int // of it, that were not counted yet
+	joined  int // of these, the first that somebody is sent who holds nothing
 	prompt  int // of these, the ones that tell a change as it happens, and not what there is to one who comes
 }
 
@@ -103,16 +106,21 @@ func (o *outbox) build(m message, deflate bool) []byte {
 // count has what was built taken note of.
 func (o *outbox) count() {
 	o.message.sent(o.uses, o.uses*len(o.frame))
+	if o.joined > 0 {
+		o.message.snapshot.Joined(o.joined)
+	}
 	if o.prompt > 0 {
 		o.message.snapshot.Told(o.prompt)
 	}
-	o.uses, o.prompt = 0, 0
+	o.uses, o.joined, o.prompt = 0, 0, 0
 }
 
 // A task is a subscription whose client does not know the newest.
 type task struct {
 	sub    *subscription
+	watch  source
 	ending bool // nor that it ends
+	reason *poller.Error
 }
 
 // write sends what is due to the socket.
@@ -123,7 +131,7 @@ func (s *socket) write(o *outbox) {
 	}
 	o.frames = o.frames[:0]
 	for _, t := range o.tasks {
-		s.news(o, t.sub, t.ending)
+		s.news(o, t)
 	}
 	rest, done, err := s.wire.try(&o.sender, o.frames)
 	switch {
@@ -139,9 +147,11 @@ func (s *socket) write(o *outbox) {
 // writeSlowly waits for a peer that does not take everything at once.
 func (s *socket) writeSlowly(frames net.Buffers) {
 	defer s.survive()
-	if s.wire.writeFrames(frames) == nil {
-		s.written()
+	if s.wire.writeFrames(frames) != nil {
+		s.blame(causeSlow)
+		return
 	}
+	s.written()
 }
 
 // takeDue takes over what is due. It reports false when nothing is.
@@ -158,7 +168,10 @@ func (s *socket) takeDue(o *outbox) bool {
 		if old := sub.replaces; old != nil {
 			sub.view.version, sub.replaces = old.view.version, nil
 		}
-		o.tasks = append(o.tasks, task{sub, sub.ending})
+		if sub.anew {
+			sub.view, sub.anew = view{version: sub.view.version}, false
+		}
+		o.tasks = append(o.tasks, task{sub, sub.watch, sub.ending, sub.reason})
 	}
 	clear(s.due)
 	s.due = s.due[:0]

@@ -23,7 +23,7 @@ await bundle('src/index.ts', 'dist/pollbridge.iife.js', 'iife', { globalName: 'p
 await bundle('src/htmx.iife.ts', 'dist/htmx.iife.js', 'iife', { plugins: [] })
 await bundle('src/fallback.ts', 'dist/fallback.js', 'esm')
 await bundle('src/shared.ts', 'dist/shared.js', 'esm')
-await bundle('src/worker.ts', 'dist/worker.js', 'iife')
+await bundle('src/worker.ts', 'dist/worker.js', 'iife', { plugins: [] })
 await bundle('src/shim/index.ts', 'dist/shim.js', 'iife', { plugins: [] })
 
 if (!process.argv.includes('--fast')) execFileSync('node_modules/.bin/tsc', ['--emitDeclarationOnly'], { stdio: 'inherit' })

@@ -21,7 +21,7 @@ import (
 	"pollbridge/internal/field"
 )
 
-//go:embed dist/pollbridge.js dist/pollbridge.iife.js dist/htmx.iife.js dist/fallback.js dist/shim.js
+//go:embed dist/pollbridge.js dist/pollbridge.iife.js dist/htmx.iife.js dist/fallback.js dist/shared.js dist/shim.js dist/worker.js
 var dist embed.FS
 
 // A file is one bundle, ready to be sent.

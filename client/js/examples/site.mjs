@@ -22,7 +22,10 @@ export async function serveExamples(backend, names = examples) {
   backend.set('/fragments/stations', () => '<ul>\n' + stations.map(({ name, bikes }) => `<li>${name}: ${bikes}</li>\n`).join('') + '</ul>\n')
   backend.set('/graphql', () => ({ data: { stations: stations.map((station) => ({ __typename: 'Station', ...station })) } }))
 
-  const programs = await build(names.map((name) => 'examples/' + name + '/main.*'), { outbase: 'examples' })
+  const programs = await build(names.map((name) => 'examples/' + name + '/main.*'), {
+    outbase: 'examples',
+    define: { 'process.env.NODE_ENV': '"development"' }, // so that the libraries complain of what is done wrong
+  })
   for (const name of names) {
     backend.set(`/${name}/`, readFileSync(new URL(`${name}/index.html`, here), 'utf8'))
     backend.set(`/${name}/main.js`, (_, response) => void response.setHeader('Content-Type', 'text/javascript').end(programs[`${name}/main.js`]))

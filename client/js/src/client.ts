@@ -13,10 +13,12 @@ export function createClient(options: Options = {}): Client {
   const home = address.replace(/^ws(.*?\w)\/.*/, 'http$1') // where the socket is
   const base = options.origin ?? (here.startsWith(home + '/') ? here : home)
   const uses = (transport: any) => !options.transports || options.transports.includes(transport)
+  const events = uses('events'), waits = uses('poll')
   const network: typeof fetch = (input, init) => (options.fetch ?? global.fetch)(input, init)
   const subscriptions = new Map<string, Subscription>()
   const life = new AbortController()
 
+  let Socket: any = uses('websocket') && (options.WebSocket ?? global.WebSocket)
   let socket: any // open, or being opened
   let opened = 0 // when that was; 0: it is not yet
   let begun = 0 // when it was asked for
@@ -37,10 +39,10 @@ export function createClient(options: Options = {}): Client {
 
   function connect() {
     clearTimeout(retry)
-    if (socket || suspended || !subscriptions.size) return
+    if (socket || suspended || !subscriptions.size || Socket?.then) return
     begun = now()
     try {
-      socket = new (uses('websocket') && (options.WebSocket ?? global.WebSocket))(address, 'pollbridge.v1')
+      socket = new Socket(address, 'pollbridge.v1')
     } catch { // there is none, or the page may not
       return lost()
     }
@@ -80,19 +82,19 @@ export function createClient(options: Options = {}): Client {
     if (!failed && now() - opened > 5 * second) tries = 0
     hangUp()
     retry = setTimeout(connect, Math.random() * Math.min(most, 500 * 2 ** tries++) + (fault ? 30 * second : 0))
-    if (fault || (failed && (most > 30 * second || tries > 2))) each(startPolling)
+    if (fault || tries > 2 || (failed && most > 30 * second)) each(startPolling)
   }
 
   /** Polls what no socket tells of. */
   function startPolling(s: Subscription) {
-    if (s.told || s.stop || suspended) return
+    if (s.told || s.stop || suspended || !(events || waits)) return
     const control = new AbortController()
     const stop = (s.stop = () => {
       s.stop = undefined
       control.abort()
     })
     import('./fallback.js').then(({ poll }) => poll(s, {
-      fetch: network, headers, interval: options.interval ?? 5 * second, events: uses('events'), waits: uses('poll'), take: accept,
+      fetch: network, headers, interval: options.interval ?? 5 * second, events, waits, take: accept,
       found(again) {
         if (opened) subscribe(s)
         else if (!again) connect()
@@ -149,7 +151,7 @@ export function createClient(options: Options = {}): Client {
     const { code } = error
     s.told = false
     if (code === 'unauthorized' && options.headers && !s.asked) return !(s.asked = true)
-    if (/not_|limit|shut/.test(code)) startPolling(s) // as if there were no pollbridge, for now
+    if (/not_|limit|shut/.test(code) && (events || waits)) startPolling(s) // as if there were no pollbridge, for now
     else {
       refused = true
       forget(s)
@@ -198,6 +200,13 @@ export function createClient(options: Options = {}): Client {
     else if (ticked - before > 15 * second || (opened && ticked - heard > 30 * second)) resume() // the machine was asleep, or the server says nothing
   }
 
+  if (options.shared) {
+    Socket = import('./shared.js').then((m) => {
+      Socket = m.SharedSocket
+      connect()
+    })
+  }
+
   const listen = (target: any, type: string, f: (event: any) => void) => target?.addEventListener?.(type, f, { signal: life.signal })
   listen(global, 'pagehide', suspend)
   listen(global, 'pageshow', (event) => event.persisted && resume())
@@ -221,7 +230,7 @@ export function createClient(options: Options = {}): Client {
     let s = subscriptions.get(href)!
     const fresh = !s
     if (fresh) subscriptions.set(href, (s = { href, path, key: path, state: { data: undefined, status: 'connecting' }, listeners: new Set() }))
-    const tune = () => s.told && throttle(s) !== s.throttle && subscribe(s)
+    const tune = () => s.told && s.listeners.size && throttle(s) !== s.throttle && subscribe(s)
     const handle = makeHandle(s, extra?.throttle ?? 0, onData, () => {
       tune()
       setTimeout(() => {

@@ -53,7 +53,7 @@ export function makeHandle<T>(s: Subscription, throttle: number, onData: ((data:
       let seen: State<T> | undefined
       try {
         while (!closed && seen?.status !== 'ended') {
-          if (seen !== s.state && (s.state.at || s.state.error)) yield (seen = s.state)
+          if (seen !== s.state && s.state.status !== 'connecting') yield (seen = s.state)
           else await change
         }
       } finally {

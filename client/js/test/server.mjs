@@ -64,6 +64,9 @@ async function listen(server, port = 0) {
   return server.address().port
 }
 
+const children = new Set()
+process.on('exit', () => { for (const child of children) child.kill('SIGKILL') })
+
 let built
 
 /** Builds pollbridge once, and returns its file. POLLBRIDGE_BINARY names one that is there already. */
@@ -87,7 +90,7 @@ export async function startPollbridge(yaml) {
   child.stdout.on('data', (text) => { log += text })
   child.stderr.on('data', (text) => { log += text })
   const exit = once(child, 'exit')
-  process.on('exit', () => child.kill('SIGKILL'))
+  children.add(child)
   const address = await until(() => {
     if (child.exitCode !== null) throw new Error('pollbridge ended:\n' + log)
     return log.match(ADDRESS)?.[1]
@@ -98,6 +101,7 @@ export async function startPollbridge(yaml) {
     async stop(signal = 'SIGKILL') {
       child.kill(signal)
       await exit
+      children.delete(child)
       rmSync(dir, { recursive: true, force: true })
     },
   }
@@ -109,7 +113,7 @@ const ADDRESS = /serving\b.*?(127\.0\.0\.1:\d+)/
  * connections can be cut, or go silent without being closed.
  */
 export async function startRelay() {
-  let target, silent = false
+  let target
   const pairs = new Set()
   const server = net.createServer((front) => {
     if (!target) return front.destroy()
@@ -119,17 +123,82 @@ export async function startRelay() {
     pairs.add(pair)
     const end = () => { pairs.delete(pair); front.destroy(); back.destroy() }
     front.once('data', (b) => { pair.socket = /^upgrade: websocket/im.test(b) })
-    front.on('data', (b) => silent || pair.silent || back.write(b)).on('error', end).on('close', end)
-    back.on('data', (b) => silent || pair.silent || front.write(b)).on('error', end).on('close', end)
+    front.once('data', (b) => { pair.socket = /^upgrade: websocket/im.test(b) })
+    front.on('data', (b) => pair.silent || back.write(b)).on('error', end).on('close', end)
+    back.on('data', (b) => pair.silent || front.write(b)).on('error', end).on('close', end)
   })
   const port = await listen(server)
   return {
     origin: `http://127.0.0.1:${port}`,
     to(origin) { target = origin },
     connections: () => pairs.size,
+    /** How many WebSockets are open. */
+    sockets: () => [...pairs].filter((pair) => pair.socket).length,
     cut() { for (const { front, back } of pairs) { front.destroy(); back.destroy() } pairs.clear() },
     /** What is connected now, or only what is a WebSocket, hears nothing any more, and is not told. */
     mute(socketsOnly) { for (const pair of pairs) pair.silent ||= !socketsOnly || pair.socket },
     close() { this.cut(); server.close() },
   }
+}
+
+/**
+ * A middlebox as companies have them. `blocks.upgrade`: WebSockets are
+ * refused; `blocks.events`: event streams are collected until they end, so
+ * that nothing comes through; `blocks.waits`: what is not answered within 0.2 s
+ * is answered by 504. `seen` has the kinds of requests that came.
+ */
+export async function startMiddlebox(target, blocks) {
+  const seen = []
+  const server = http.createServer((req, res) => {
+    const kind = req.headers.accept === 'text/event-stream' ? 'events' : req.headers.prefer ? 'waits' : 'plain'
+    seen.push(kind)
+    const { hostname, port } = new URL(target)
+    const out = http.request({ hostname, port, path: req.url, method: req.method, headers: req.headers }, (answer) => {
+      clearTimeout(late)
+      if (kind === 'events' && blocks.events) return answer.resume() // collected, and never sent
+      res.writeHead(answer.statusCode, answer.headers)
+      answer.pipe(res)
+    })
+    const late = kind === 'waits' && blocks.waits && setTimeout(() => { out.destroy(); res.writeHead(504).end() }, 200)
+    out.on('error', () => res.destroy())
+    res.on('close', () => { clearTimeout(late); out.destroy() })
+    req.pipe(out)
+  })
+  server.on('upgrade', (req, socket) => {
+    seen.push('upgrade')
+    if (blocks.upgrade) return socket.end('HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n')
+    const { hostname, port } = new URL(target)
+    const back = net.connect({ host: hostname, port: +port }, () => {
+      back.write(`GET ${req.url} HTTP/1.1\r\n` + req.rawHeaders.reduce((text, v, i) => text + v + (i % 2 ? '\r\n' : ': '), '') + '\r\n')
+      back.pipe(socket).pipe(back)
+    })
+    for (const s of [back, socket]) s.on('error', () => { back.destroy(); socket.destroy() }).on('close', () => { back.destroy(); socket.destroy() })
+  })
+  const port = await listen(server)
+  return { origin: `http://127.0.0.1:${port}`, seen, close: () => { server.closeAllConnections(); server.close() } }
+}
+
+/** A server that says over each socket what a test has it say. `connections` has the sockets, newest last, with what each was told. */
+export async function startPeer(t, answer) {
+  const { WebSocketServer } = await import('ws')
+  const server = new WebSocketServer({ host: '127.0.0.1', port: 0 })
+  await once(server, 'listening')
+  const connections = []
+  server.on('connection', (socket) => {
+    const connection = {
+      socket, told: [], at: Date.now(),
+      say: (m) => socket.send(JSON.stringify(m)),
+      /** Waits for the n-th message of a type. */
+      wait: (type, n = 1) => until(() => connection.told.filter((m) => m.type === type)[n - 1], `${type} ${n}`),
+    }
+    connections.push(connection)
+    socket.on('message', (text) => {
+      const m = JSON.parse(text)
+      connection.told.push(m)
+      answer?.(m, connection, connections.length)
+    })
+    socket.on('error', () => {})
+  })
+  t.after(() => { for (const c of server.clients) c.terminate(); server.close() })
+  return { url: `ws://127.0.0.1:${server.address().port}/.pollbridge/socket`, connections }
 }

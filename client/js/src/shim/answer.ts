@@ -10,6 +10,7 @@ export interface Answer {
   text?: string // unknown where the page read it as something else
   type: ResponseType
   started: number // performance.now() when it was asked for
+  date: number // Date.now() then, which goes on while the machine sleeps
   version?: string // of the document that it is, once that is known
 }
 

@@ -1,5 +1,5 @@
 import { type Answer, keepable } from './answer.js'
-import { isOurs } from './options.js'
+import { isExcluded, isOurs } from './options.js'
 import { type Round, begin } from './polls.js'
 import { later, wrap } from './wrap.js'
 
@@ -19,9 +19,9 @@ function dress(response: any, a: Answer, signal: AbortSignal): Response {
 }
 
 /** What may be told again of a response. Its body is copied before anybody else has begun to read it. */
-async function copy(response: Response, started: number): Promise<Answer | undefined> {
+async function copy(response: Response, { started, date }: Round): Promise<Answer | undefined> {
   const { url, status, statusText, type } = response
-  const answer: Answer = { url, status, statusText, type, headers: [...response.headers], started }
+  const answer: Answer = { url, status, statusText, type, headers: [...response.headers], started, date }
   if (response.redirected || !keepable(answer)) return
   answer.text = new TextDecoder('utf-8', { ignoreBOM: true }).decode(await response.clone().arrayBuffer())
   return answer
@@ -30,8 +30,9 @@ async function copy(response: Response, started: number): Promise<Answer | undef
 function ask(input: any, init: RequestInit = {}): [Round, AbortSignal?] | undefined {
   const method = '' + (init.method ?? input.method ?? 'GET')
   const url = new URL(input.url ?? input, document.baseURI)
-  if (!isOurs(url)) return
-  if (!/^get$/i.test(method)) return [begin(method, url)]
+  const ours = isOurs(url)
+  if (isExcluded(url) || (!ours && (init.credentials ?? input.credentials) !== 'include')) return
+  if (!ours || !/^get$/i.test(method)) return [begin(method, url)]
   const { headers, signal, credentials, mode, cache, integrity, keepalive } = new Request(input, init)
   const simple = cache === 'default' && !integrity && !keepalive && !signal.aborted && /^(cors|same-origin)$/.test(mode) &&
     (credentials === 'include' || (credentials !== 'omit' && url.origin === location.origin))
@@ -47,7 +48,7 @@ export function patchFetch() {
       // The network says what is wrong with it.
     }
     if (!asked) return network()
-    const [{ answer, started, ended }, signal] = asked
+    const [round, signal] = asked, { answer, ended } = round
     if (answer) {
       return new Promise((resolve, reject) => later(() => {
         if (signal!.aborted) reject(signal!.reason)
@@ -55,7 +56,7 @@ export function patchFetch() {
       }))
     }
     const promise: Promise<Response> = network()
-    promise.then((response) => ended(response.status, () => copy(response, started)), () => ended(0))
+    promise.then((response) => ended(response.status, () => copy(response, round)), () => ended(0))
     return promise
   })
 }

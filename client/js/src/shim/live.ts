@@ -49,20 +49,31 @@ function makeConnection(url: string, headers: Record<string, string> | undefined
       for (const live of lives) say('subscribe', live)
     }
     socket.onmessage = ({ data }) => {
-      const m: Message = JSON.parse(protect(data))
-      for (const live of [...lives]) {
-        if (m.type === 'alias' && m.for === live.asked.spelled) live.url = m.url!
-        else if (m.url === live.url && !take(live, m)) {
-          live.version = undefined // the whole document is needed
-          say('subscribe', live)
-        }
+      try {
+        receive(JSON.parse(protect(data)))
+      } catch {
+        lost(1007) // what cannot be understood
       }
     }
-    socket.onclose = ({ code }) => {
-      if (opened && Date.now() - opened > 5 * second) tries = 0
-      notBefore = Date.now() + Math.random() * Math.min(300 * second, 500 * 2 ** tries++) + (code > 1006 && code < 1010 ? 30 * second : 0) // our own fault does not mend itself
-      hangUp()
+    socket.onclose = ({ code }) => lost(code)
+  }
+
+  function receive(m: Message) {
+    for (const live of [...lives]) {
+      if (m.type === 'alias' && m.for === live.asked.spelled) live.url = m.url!
+      else if (m.url === live.url && !take(live, m)) {
+        live.version = undefined // the whole document is needed
+        say('subscribe', live)
+      }
     }
+  }
+
+  /** The next poll after a delay (full jitter) comes back. */
+  function lost(code: number) {
+    if (opened && Date.now() - opened > 5 * second) tries = 0
+    const fault = code > 1006 && code < 1010 // which does not mend itself
+    notBefore = Date.now() + Math.random() * Math.min(300 * second, 500 * 2 ** tries++) + (fault ? 30 * second : 0)
+    hangUp()
   }
 
   function hangUp() {

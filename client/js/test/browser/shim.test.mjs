@@ -1,40 +1,10 @@
-// The traps that a page's own polls set for whoever answers them, and what the shim does about each.
+// What the shim answers, and what it leaves alone.
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
+import { startBackend } from '../server.mjs'
 import { getBrowser, options, rules, startSite, until } from './harness.mjs'
-
-const icon = '<!doctype html><meta charset=utf-8><title>page</title><link rel=icon href=data:,>'
-const shim = (attributes = '') => `<script src="/.pollbridge/shim.js" ${attributes}></script>`
-
-/** A tab with the shim in it, and what polls there: `poll(url, done, init)` until done(text, note, response). */
-async function open(t, site, { before = '', after = '', attributes, path = '/page', context } = {}) {
-  site.backend.set(path, icon.replace('<title>', before + shim(attributes) + after + '<title>'))
-  const tab = await site.open(path, context)
-  tab.requests = [] // that reach the network, of any kind but sockets
-  tab.on('request', (r) => tab.requests.push(r.method() + ' ' + r.url().replace(site.origin, '')))
-  tab.sockets = 0
-  tab.on('websocket', () => tab.sockets++)
-  await tab.evaluate(() => {
-    window.beat = () => new Promise((resolve) => setTimeout(resolve, 110))
-    window.poll = async (url, done, init) => {
-      for (;;) {
-        const n = pollbridgeShim.notes.length
-        const response = await fetch(typeof url === 'function' ? url() : url, init)
-        const text = await response.text()
-        if (await done(text, pollbridgeShim.notes.slice(n)[0], response)) return text
-        await beat()
-      }
-    }
-    window.memory = (text, note) => note?.from === 'memory'
-    /** Polls so many times, and returns why the network was asked each time; null: it was not. */
-    window.reasons = async (url, times, init) => {
-      const found = []
-      await poll(url, (text, note) => found.push(note ? note.why ?? null : 'not a poll') >= times, init)
-      return found
-    }
-  })
-  return tab
-}
+import { icon, open, shim } from './shim.mjs'
 
 test('what is polled is answered from memory, and the page is told of changes', options, async (t) => {
   const site = await startSite(t)
@@ -46,16 +16,18 @@ test('what is polled is answered from memory, and the page is told of changes', 
     return poll('/api/orders', memory)
   })
   const asked = tab.requests.length
+  assert.deepEqual(await tab.evaluate(() => updates), []) // what the page has seen is no news
   site.backend.set('/api/orders', [{ id: 1, state: 'sent' }, { id: 2, state: 'open' }])
   await tab.waitForFunction(() => updates.length)
   assert.equal(await tab.evaluate(() => fetch('/api/orders').then((r) => r.text())), '[{"id":1,"state":"sent"},{"id":2,"state":"open"}]')
   assert.equal(tab.requests.length, asked)
-  assert.deepEqual(await tab.evaluate(() => updates[0]), site.origin + '/api/orders')
+  assert.deepEqual(await tab.evaluate(() => updates), [site.origin + '/api/orders'])
 })
 
 test('nothing is watched before it was polled again and again, nor what no rule names', options, async (t) => {
-  const site = await startSite(t)
-  for (const path of ['/api/orders', '/api/other', '/api/since']) site.backend.set(path, { path })
+  const site = await startSite(t, { yaml: rules('/api/orders', { path: '/api/slow', interval: '50ms', vary: [], serve: false }) })
+  for (const path of ['/api/orders', '/api/other']) site.backend.set(path, { path })
+  site.backend.set('/api/slow', () => new Promise((resolve) => setTimeout(resolve, 150, { slow: true })))
   const tab = await open(t, site)
   // Each once, and cursors: no key comes back.
   await tab.evaluate(async () => {
@@ -68,7 +40,7 @@ test('nothing is watched before it was polled again and again, nor what no rule 
   })
   assert.equal(tab.sockets, 0)
   // What is asked for as soon as it is answered paces itself by the answers, as long-polls do.
-  await tab.evaluate(async () => { for (let i = 0; i < 6; i++) await poll('/api/orders', () => true) })
+  await tab.evaluate(async () => { for (let i = 0; i < 6; i++) await poll('/api/slow', () => true) })
   assert.equal(tab.sockets, 0)
   assert.deepEqual(await tab.evaluate(async () => [...new Set((await reasons('/api/other', 12)).slice(6))]), ['not_found'])
 })
@@ -149,156 +121,18 @@ test('a page reads the numbers, the members and their order as the API wrote the
   send(value(2).replace('é', '\\u00e9').replace(/,/g, ', ').replace('"twice"', '"twice": 1, "twice"'))
   assert.equal(await tab.evaluate(() => poll('/api/orders', (text, note) => memory(text, note) && text.includes('"v":2'))), value(2))
 
-  // A member that is new: nobody but the API knows its place.
-  send('{"z":1,"a":2,"list":[1]}')
+  // A member that is new: nobody but the API knows its place, and a patch does not say.
+  const note = '"note":"' + 'long enough for a patch to be shorter '.repeat(5) + '"'
+  send(`{"z":1,"a":2,"list":[1],${note}}`)
   await tab.evaluate(() => poll('/api/orders', (text, note) => memory(text, note) && text.startsWith('{"z"')))
-  send('{"z":1,"m":3,"a":2,"list":[1,2,3]}')
-  await tab.evaluate(() => poll('/api/orders', (text, note) => {
-    if (text.includes('m') && text !== '{"z":1,"m":3,"a":2,"list":[1,2,3]}') throw new Error(text)
-    return memory(text, note) && text.includes('m')
-  }))
-})
-
-test('headers that say something about the document are those of the document', options, async (t) => {
-  const site = await startSite(t)
-  const send = (n) => site.backend.set('/api/orders', (req, res) => void res.writeHead(200, { 'content-type': 'application/json', 'x-total-count': n, 'x-request-id': Math.random() }).end(`{"n":${n}}`))
-  send(1)
-  const tab = await open(t, site)
-  await tab.evaluate(() => poll('/api/orders', memory))
-  for (let n = 2; n < 6; n++) {
-    send(n)
-    await tab.evaluate((n) => poll('/api/orders', (text, note, response) => {
-      if (JSON.parse(text).n !== +response.headers.get('x-total-count')) throw new Error(text + response.headers.get('x-total-count'))
-      return memory(text, note) && JSON.parse(text).n === n
-    }), n)
+  for (const added of ['"m":3,', '"m":3,"l":{"y":1},', '"m":3,"l":{"y":1,"x":{}},']) {
+    const wanted = `{"z":1,${added}"a":2,"list":[1,2,3],${note}}`
+    send(wanted)
+    await tab.evaluate(([wanted, added]) => poll('/api/orders', (text, note) => {
+      if (text.includes(added.slice(-9)) && text !== wanted) throw new Error(text)
+      return memory(text, note) && text === wanted
+    }), [wanted, added])
   }
-})
-
-test('after a write nothing from before it is shown', options, async (t) => {
-  const site = await startSite(t, { yaml: rules({ path: '/api/orders', interval: '10s', vary: [], refresh_on: ['POST /api/orders/{id}'] }) })
-  let n = 1
-  site.backend.set('/api/orders', () => ({ n }))
-  site.backend.set('/api/orders/1', () => ({ n: ++n }))
-  const tab = await open(t, site)
-  await tab.evaluate(() => poll('/api/orders', memory))
-  for (let i = 0; i < 3; i++) {
-    const [wrote, read] = await tab.evaluate(async (xhr) => {
-      const wrote = xhr
-        ? await new Promise((resolve) => { const x = new XMLHttpRequest(); x.open('POST', '/api/orders/1'); x.responseType = 'json'; x.onload = () => resolve(x.response); x.send() })
-        : await (await fetch('/api/orders/1', { method: 'POST' })).json()
-      return [wrote.n, (await (await fetch('/api/orders')).json()).n]
-    }, i % 2)
-    assert.ok(read >= wrote, `${read} was read after ${wrote} was written`)
-    if (!i) await tab.evaluate((n) => poll('/api/orders', (text, note) => memory(text, note) && JSON.parse(text).n === n), n)
-  }
-})
-
-test('another user on the same page never sees what was the first one\'s', options, async (t) => {
-  const site = await startSite(t, { yaml: rules({ path: '/api/orders', interval: '50ms', vary: ['Cookie:sid'] }) })
-  const orders = { alice: [], bob: [] } // the same at first
-  site.backend.set('/api/orders', (req, res) => {
-    const user = /sid=(\w+)/.exec(req.headers.cookie)?.[1]
-    if (!orders[user]) return void res.writeHead(401).end()
-    return orders[user]
-  })
-  site.backend.set('/login', (req, res) => void res.writeHead(200, { 'set-cookie': `sid=${new URL(req.url, 'http://x').searchParams.get('user')}; HttpOnly; Path=/` }).end())
-  const tab = await open(t, site)
-  const login = (user) => tab.evaluate((user) => fetch('/login?user=' + user, { method: 'POST' }).then((r) => r.text()), user)
-  await login('alice')
-  await tab.evaluate(() => poll('/api/orders', memory))
-  await login('bob')
-  await tab.evaluate(() => poll('/api/orders', memory))
-  orders.alice = ['secret of alice']
-  orders.bob = ['of bob']
-  const seen = await tab.evaluate(async () => {
-    const seen = []
-    await poll('/api/orders', (text, note) => seen.push(text) && memory(text, note) && text.includes('bob'))
-    return seen
-  })
-  assert.ok(!seen.join().includes('alice'), String(seen))
-  // A cookie that a script sets is seen as well, and a refusal.
-  const asked = tab.requests.length
-  await tab.evaluate(() => { document.cookie = 'tenant=2' })
-  await tab.evaluate(() => fetch('/api/orders').then((r) => r.text()))
-  assert.equal(tab.requests.length, asked + 1)
-  await login('nobody')
-  assert.equal(await tab.evaluate(() => fetch('/api/orders').then((r) => r.status)), 401)
-  assert.equal(await tab.evaluate(() => fetch('/api/orders').then((r) => r.status)), 401)
-})
-
-test('a token is part of the question', options, async (t) => {
-  const site = await startSite(t, { yaml: rules({ path: '/api/orders', interval: '50ms', vary: ['Authorization'] }, { path: '/api/all', interval: '50ms', vary: [] }) })
-  site.backend.set('/api/orders', (req) => ({ user: req.headers.authorization ?? 'nobody' }))
-  site.backend.set('/api/all', (req) => ({ user: req.headers.authorization ?? 'nobody' }))
-  const tab = await open(t, site)
-  for (const user of ['Bearer alice', 'Bearer bob', undefined]) {
-    const init = user && { headers: { Authorization: user } }
-    const found = await tab.evaluate(async (init) => [await poll('/api/orders', memory, init), (await (await fetch('/api/orders', init)).json()).user], init)
-    assert.deepEqual(found, [`{"user":"${user ?? 'nobody'}"}`, user ?? 'nobody'])
-  }
-  // A rule that does not tell them apart does not take them, so these go on polling.
-  const found = await tab.evaluate(() => reasons('/api/all', 12, { headers: { Authorization: 'Bearer alice' } }))
-  assert.ok(!found.includes(null), String(found))
-})
-
-test('where the way to the API, or the API, fails, the page polls as it did before', options, async (t) => {
-  const site = await startSite(t)
-  site.backend.set('/api/orders', { orders: 1 })
-  const tab = await open(t, site)
-  await tab.evaluate(() => poll('/api/orders', memory))
-  site.backend.set('/api/orders', (req, res) => void res.writeHead(503).end('no'))
-  assert.equal(await tab.evaluate(() => poll('/api/orders', (text, note, r) => r.status === 503)), 'no')
-  site.backend.set('/api/orders', { orders: 2 })
-  assert.equal(await tab.evaluate(() => poll('/api/orders', memory)), '{"orders":2}')
-  site.relay.cut() // sockets too
-  assert.equal(await tab.evaluate(() => poll('/api/orders', (text, note) => note?.from === 'network')), '{"orders":2}')
-  await tab.evaluate(() => poll('/api/orders', memory))
-  await site.proxy.stop() // none any more, and the API takes its place
-  site.relay.to(site.backend.origin)
-  site.backend.set('/api/orders', { orders: 3 })
-  await tab.evaluate(() => poll('/api/orders', async (text) => text === '{"orders":3}').catch(() => {}))
-  const found = await tab.evaluate(() => reasons('/api/orders', 5))
-  assert.ok(!found.includes(null), String(found))
-})
-
-test('a connection that died unseen is noticed, and sessions are kept alive', options, async (t) => {
-  const site = await startSite(t)
-  site.backend.set('/api/orders', { orders: 1 })
-  const context = await (await getBrowser()).newContext()
-  await context.clock.install()
-  const tab = await open(t, site, { context })
-  await tab.evaluate(() => poll('/api/orders', memory))
-  site.relay.mute(true)
-  site.backend.set('/api/orders', { orders: 2 })
-  await tab.clock.fastForward(31_000)
-  assert.equal(await tab.evaluate(() => poll('/api/orders', (text) => text === '{"orders":2}')), '{"orders":2}')
-})
-
-test('what is not polled any more is not watched any more', options, async (t) => {
-  const site = await startSite(t)
-  site.backend.set('/api/orders', { orders: 1 })
-  const context = await (await getBrowser()).newContext()
-  await context.clock.install()
-  const tab = await open(t, site, { context })
-  const socket = tab.waitForEvent('websocket')
-  await tab.evaluate(() => poll('/api/orders', memory))
-  const closed = (await socket).waitForEvent('close')
-  await tab.clock.fastForward(13_000)
-  await closed
-  await tab.evaluate(() => poll('/api/orders', memory))
-})
-
-test('a page that comes back from the cache of pages goes on', options, async (t) => {
-  const site = await startSite(t)
-  site.backend.set('/api/orders', { orders: 1 })
-  const tab = await open(t, site)
-  await tab.evaluate(() => { window.kept = true; return poll('/api/orders', memory) })
-  await tab.goto(site.origin + '/empty')
-  site.backend.set('/api/orders', { orders: 2 })
-  await tab.goBack({ waitUntil: 'commit' })
-  await tab.waitForFunction(() => window.kept)
-  assert.equal(await tab.evaluate(() => fetch('/api/orders').then((r) => r.text())), '{"orders":2}')
-  await tab.evaluate(() => poll('/api/orders', memory))
 })
 
 test('it gets on with others that patch fetch, with a strict policy, and can be taken out', options, async (t) => {
@@ -369,4 +203,91 @@ test('text is answered as it is', options, async (t) => {
   assert.equal(await tab.evaluate(() => poll('/part', memory)), '<li>1.0</li>\n<li>two</li>\n')
   site.backend.set('/part', '<li>1.0</li>\n<li>three</li>\n')
   assert.equal(await tab.evaluate(() => poll('/part', (text, note) => memory(text, note) && text.includes('three'))), '<li>1.0</li>\n<li>three</li>\n')
+})
+
+test('two who poll the same at their own times are one poll', options, async (t) => {
+  const site = await startSite(t)
+  site.backend.set('/api/orders', { orders: 1 })
+  const tab = await open(t, site)
+  await tab.evaluate(() => {
+    const ask = () => fetch('/api/orders').then((r) => r.text())
+    setInterval(ask, 600)
+    setTimeout(() => setInterval(ask, 600), 150)
+  })
+  await tab.waitForFunction(() => pollbridgeShim.notes.filter((n) => n.from === 'memory').length > 2)
+})
+
+test('an API on another origin is answered for where the page says so', options, async (t) => {
+  const pages = await startBackend()
+  t.after(() => pages.close())
+  const site = await startSite(t, { yaml: `origins: ["${pages.origin}"]\n` + rules('/api/orders') })
+  site.backend.set('/api/orders', (req, res) => void res.writeHead(200, { 'content-type': 'application/json', 'access-control-allow-origin': pages.origin, 'access-control-allow-credentials': 'true', 'x-hidden': '1' }).end('{"orders":1}'))
+  pages.set('/page', icon + `<script src="${site.origin}/.pollbridge/shim.js" data-origins="${site.origin}" data-debug></script>`)
+  const context = await (await getBrowser()).newContext()
+  t.after(() => context.close())
+  const tab = await context.newPage()
+  await tab.goto(pages.origin + '/page')
+  const found = await tab.evaluate(async (url) => {
+    const look = async (init) => {
+      const r = await fetch(url, init)
+      return [r.type, r.url, [...r.headers.keys()], await r.text()]
+    }
+    const init = { credentials: 'include' }, first = await look(init)
+    for (let i = 0; pollbridgeShim.notes.at(-1)?.from !== 'memory' && i < 200; i++) {
+      await new Promise((resolve) => setTimeout(resolve, 110))
+      await look(init)
+    }
+    const n = pollbridgeShim.notes.length, last = await look(init), from = pollbridgeShim.notes.slice(n)
+    await look({}) // nobody's
+    return { same: JSON.stringify(first) === JSON.stringify(last), first, last, from, after: pollbridgeShim.notes.length - n, corner: document.querySelector('pre').textContent }
+  }, site.origin + '/api/orders')
+  assert.ok(found.same, JSON.stringify(found))
+  assert.equal(found.from[0].from, 'memory')
+  assert.equal(found.after, 1)
+  assert.match(found.corner, /^\d+ network http:.*\n(.*\n)*\d+ memory http:/)
+})
+
+// What docs/shim.md says.
+
+const document = readFileSync(new URL('../../../../docs/shim.md', import.meta.url), 'utf8')
+const blocks = (language) => [...document.matchAll(new RegExp('```' + language + '\\n(.*?)```', 'gs'))].map((m) => m[1])
+
+test('the document has every reason and every setting', () => {
+  const source = (name) => readFileSync(new URL(`../../src/shim/${name}.ts`, import.meta.url), 'utf8')
+  const reasons = [...source('polls').matchAll(/(?:return |leave\(|why : )'([a-z ]+)'/g)].map((m) => m[1])
+  const explained = [...document.matchAll(/^\| `([a-z ]+)` \| /gm)].map((m) => m[1])
+  assert.deepEqual(explained.sort(), [...new Set(reasons)].sort())
+  const attributes = ['debug', ...new Set([...source('options').matchAll(/data\.(\w+)|list\('(\w+)'\)/g)].map((m) => m[1] ?? m[2]))]
+  assert.deepEqual([...document.matchAll(/^\| `data-(\w+)`/gm)].map((m) => m[1]).sort(), [...new Set(attributes)].sort())
+})
+
+test('what the document shows works', options, async (t) => {
+  const site = await startSite(t, { yaml: rules('/api/orders', '/api/export') })
+  site.backend.set('/api/orders', { n: 1 })
+  site.backend.set('/api/export', { n: 1 })
+  const [plain, debug, settings] = blocks('html'), [table, update, restore] = blocks('js')
+  for (const tag of [plain, debug, settings]) {
+    site.backend.set('/page', icon.replace('<title>', tag + '<title>'))
+    const tab = await site.open('/page')
+    const lines = []
+    tab.on('console', (m) => lines.push(m.text()))
+    await tab.evaluate((update) => {
+      window.loadOrders = async () => { window.shown = (await (await fetch('/api/orders')).json()).n }
+      ;(0, eval)(update)
+      setInterval(loadOrders, 150)
+      setInterval(() => fetch('/api/export'), 150)
+    }, update)
+    const memory = (url) => tab.waitForFunction((url) => pollbridgeShim.notes.some((n) => n.from === 'memory' && n.url.endsWith(url)), url)
+    await memory('/api/orders')
+    if (tag === settings) assert.deepEqual(await tab.evaluate(() => pollbridgeShim.notes.filter((n) => n.url.endsWith('/api/export'))), [])
+    else await memory('/api/export')
+    assert.equal(lines.some((line) => line.startsWith('pollbridge: memory ')), tag !== plain)
+    assert.equal(await tab.evaluate(() => document.querySelectorAll('pre').length), tag === plain ? 0 : 1)
+    await tab.evaluate(table)
+    await tab.evaluate(restore)
+    let asked = false
+    tab.on('request', () => { asked = true })
+    await until(() => asked)
+    await tab.context().close()
+  }
 })

@@ -1,0 +1,105 @@
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { test } from 'node:test'
+import { build } from '../../examples/build.mjs'
+import { options, rules, startSite, until } from './harness.mjs'
+
+/** A page with the components of pages/adapters.tsx, and what it says over its sockets. */
+async function openComponents(t) {
+  const site = await startSite(t, { yaml: rules('/api/a', '/api/b') })
+  const program = (await build(['test/browser/pages/adapters.tsx']))['adapters.js']
+  site.backend.set('/components', `<!doctype html><meta charset=utf-8><link rel=icon href=data:,><body><script type=module>${program.replaceAll('</script', '<\\/script')}</script>`)
+  site.backend.set('/api/a', { n: 1 })
+  site.backend.set('/api/b', { n: 2 })
+  const tab = await site.open('/empty')
+  const sent = []
+  tab.on('websocket', (socket) => socket.on('framesent', ({ payload }) => sent.push(JSON.parse(payload))))
+  await tab.goto(site.origin + '/components')
+  const mount = (variable, ...args) => tab.evaluate(([variable, ...args]) => void (window[variable] = mount(...args)), [variable, ...args])
+  const notes = (variable) => tab.evaluate((variable) => window[variable].notes, variable)
+  const shows = (variable, n, code) =>
+    until(async () => {
+      const last = (await notes(variable)).at(-1)
+      return last?.[0] === n && (last[1] ?? undefined) === code
+    }, `${variable} to show ${n} ${code ?? ''}`)
+  return { ...site, site, tab, sent, mount, notes, shows }
+}
+
+test('useWatch follows its URL, and has what is known in the first render', options, async (t) => {
+  const { tab, sent, mount, notes, shows } = await openComponents(t)
+  await mount('first', 'React', '/api/a')
+  await shows('first', 1)
+  await mount('second', 'React', '/api/a')
+  await shows('second', 1)
+  assert.deepEqual((await notes('second'))[0][0], 1)
+
+  await tab.evaluate(() => first.show('/api/b'))
+  await shows('first', 2)
+  assert.ok((await notes('first')).every(([n]) => n !== null || n === undefined))
+  await tab.evaluate(() => second.unmount())
+  await until(() => sent.some(({ type, url }) => type === 'unsubscribe' && url === '/api/a'))
+  assert.equal(sent.filter(({ type }) => type === 'subscribe').length, 2)
+
+  await tab.evaluate(() => first.show(null))
+  await shows('first', undefined)
+})
+
+for (const [name, why] of [['SWR', 'in error'], ['React', 'in error'], ['TanStack', '']]) {
+  test(`${name} keeps the last good document while the API fails`, options, async (t) => {
+    const { backend, mount, notes, shows } = await openComponents(t)
+    await mount('it', name, '/api/a')
+    await shows('it', 1)
+    backend.set('/api/a', (_, response) => void response.writeHead(500).end())
+    if (why) await until(async () => (await notes('it')).at(-1)[1], `${name} to say why`)
+    assert.equal((await notes('it')).at(-1)[0], 1)
+    backend.set('/api/a', { n: 3 })
+    await shows('it', 3)
+  })
+}
+
+test('TanStack Query is told why a subscription has ended', options, async (t) => {
+  const { backend, mount, shows } = await openComponents(t)
+  await mount('it', 'TanStack', '/api/a')
+  await shows('it', 1)
+  backend.set('/api/a', (_, response) => void response.writeHead(410).end())
+  await shows('it', 1, 'gone')
+})
+
+test('TanStack Query watches again when a component is back', options, async (t) => {
+  const { backend, tab, sent, mount, notes, shows } = await openComponents(t)
+  await mount('it', 'TanStack', '/api/a')
+  await shows('it', 1)
+  await mount('other', 'TanStack', '/api/b') // keeps the socket open
+  await tab.evaluate(() => it.unmount())
+  await until(() => sent.some(({ type }) => type === 'unsubscribe'))
+  backend.set('/api/a', { n: 3 })
+  await mount('again', 'TanStack', '/api/a')
+  await shows('again', 3)
+  assert.equal((await notes('again'))[0][0], 1, 'until then it shows what is in the cache')
+})
+
+for (const version of [2, 4]) {
+  test(`htmx ${version} swaps what replaces itself once for each change`, options, async (t) => {
+    const site = await startSite(t, { yaml: rules('/parts/self') })
+    const { backend } = site
+    const part = (n) => `<ul ${version === 2 ? 'hx-ext="pollbridge"' : ''} hx-watch="/parts/self" hx-swap="outerHTML"><li>${n}</li></ul>`
+    const htmx = readFileSync(new URL(`../../node_modules/${version === 2 ? 'htmx.org' : 'htmx4'}/dist/htmx.min.js`, import.meta.url), 'utf8')
+    backend.set('/htmx.js', (_, response) => void response.setHeader('Content-Type', 'text/javascript').end(htmx))
+    backend.set('/parts/self', part('one'))
+    backend.set('/htmx', `<!doctype html><meta charset=utf-8><link rel=icon href=data:,><script src=/htmx.js></script><script src=/.pollbridge/htmx.iife.js></script><body>${part('none')}`)
+    const tab = await site.open('/htmx')
+    await tab.evaluate(() => {
+      window.swaps = 0
+      new MutationObserver((changes) => (swaps += changes.filter(({ addedNodes }) => [...addedNodes].some(({ tagName }) => tagName === 'UL')).length)).observe(document.body, { childList: true })
+    })
+    const shows = (text) => until(async () => (await tab.locator('li').allInnerTexts()).join() === text, `to show ${text}`)
+    await shows('one')
+    await tab.evaluate(() => void (swaps = 0))
+    for (const text of ['two', 'three']) {
+      backend.set('/parts/self', part(text))
+      await shows(text)
+    }
+    await tab.waitForTimeout(300) // for swaps that should not be
+    assert.equal(await tab.evaluate(() => swaps), 2)
+  })
+}

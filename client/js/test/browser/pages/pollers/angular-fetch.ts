@@ -1,0 +1,3 @@
+import { poll } from './angular.js'
+
+poll(false)

@@ -1,0 +1,3 @@
+import { poll } from './apollo.js'
+
+poll(true)
