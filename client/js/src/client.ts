@@ -125,7 +125,7 @@ export function createClient(options: Options = {}): Client {
 
   function receive(m: Message) {
     each((s) => {
-      if (m.type === 'error') startPolling(s) // it may have been about this one
+      if (m.type === 'error') s.told || s.stop || end(s, m.error!) // it may have been about this one
       else if (m.type === 'alias' && m.for === s.path) s.key = m.url!
       else if (m.url === s.key) {
         if (!accept(s, m)) subscribe(s)
@@ -151,7 +151,7 @@ export function createClient(options: Options = {}): Client {
     const { code } = error
     s.told = false
     if (code === 'unauthorized' && options.headers && !s.asked) return !(s.asked = true)
-    if (/not_|limit|shut/.test(code) && (events || waits)) startPolling(s) // as if there were no pollbridge, for now
+    if (/not_|limit|shut|bad_/.test(code) && (events || waits)) startPolling(s) // as if there were no pollbridge, for now
     else {
       refused = true
       forget(s)

@@ -128,9 +128,12 @@ test('an end says whether it comes back', async (t) => {
 })
 
 test('where polling may not take its place, what no rule matches has ended', async (t) => {
-  const { client } = await start(t, (m, c) => c.say({ type: 'end', url: '/a', error: { code: 'not_found', message: 'no rule' } }))
-  const handle = client.watch('/a')
-  await until(() => handle.status === 'ended')
+  for (const m of [{ type: 'end', url: '/a', error: { code: 'not_found', message: 'no rule' } }, { type: 'error', error: { code: 'bad_message', message: 'no such header' } }]) {
+    const { client } = await start(t, (_, c) => c.say(m))
+    const handle = client.watch('/a')
+    await until(() => handle.status === 'ended')
+    assert.deepEqual(handle.getSnapshot().error, m.error)
+  }
 })
 
 test('a message that was not understood does not leave one waiting', async (t) => {
