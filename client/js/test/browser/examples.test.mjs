@@ -7,7 +7,7 @@ import { getBrowser, options, until } from './harness.mjs'
 // These ask again and again themselves, in memory: nothing is pushed into them.
 const loops = ['axios', 'jquery']
 
-describe('examples', { ...options, concurrency: 4 }, () => {
+describe('examples', { ...options, concurrency: 7 }, () => {
   let backend, proxy, stations
   before(async () => {
     backend = await startBackend()
