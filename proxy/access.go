@@ -40,7 +40,7 @@ type answer struct {
 func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
 func (a *answer) WriteHeader(status int) {
-	if a.status == 0 && (status >= 200 || status == http.StatusSwitchingProtocols) {
+	if (status >= 200 || status == http.StatusSwitchingProtocols) && a.status == 0 {
 		a.status = status
 	}
 	a.ResponseWriter.WriteHeader(status)

@@ -130,8 +130,8 @@ type Status struct {
 	Rules []poller.RuleStatus // in the order of the configuration
 	Usage poller.Usage
 
-	Connections map[string]int       // that stay open, by transport
-	Requests    []RequestCount       //
+	Connections map[string]int // that stay open, by transport
+	Requests    []RequestCount
 	Passed      map[int]poller.Times // how long requests that passed through took, by the class of their status: 2 is 2xx
 	Closed      map[string]uint64    // sockets, by why they were closed
 	Rejected    map[string]uint64    // who was turned away, by why: origin, or the limit as the configuration calls it
