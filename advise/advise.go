@@ -34,8 +34,8 @@ type Adviser struct {
 const (
 	maxSeries = 10_000
 	maxTimes  = 64
-	maxKept   = 200     // series whose answers are kept
-	maxBody   = 1 << 20 // bytes of one
+	maxKept   = 100       // series whose answers are kept
+	maxBody   = 256 << 10 // bytes of one
 )
 
 // series are the requests of one client for one path with parameters of the

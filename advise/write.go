@@ -42,10 +42,10 @@ func (r Rule) yaml() string {
 		line("vary", "["+strings.Join(r.Vary, ", ")+"] # was sent; [] polls once for all, if the answer is the same for all")
 	}
 	if drop := slices.DeleteFunc(slices.Clone(r.DropQuery), func(name string) bool { return name == "_" }); len(drop) > 0 {
-		line("drop_query", quoted(append([]string{"_"}, drop...))+" # another with each request")
+		line("drop_query", config.FormatList(append([]string{"_"}, drop...))+" # another with each request")
 	}
 	if len(r.Ignore) > 0 {
-		line("ignore", quoted(r.Ignore)+" # changes with every answer")
+		line("ignore", config.FormatList(r.Ignore)+" # changes with every answer")
 	}
 	if len(r.Keys) > 0 {
 		var keys []string
@@ -68,14 +68,6 @@ func (r Rule) evidence() string {
 		by = fmt.Sprintf("%d clients", r.Clients)
 	}
 	return fmt.Sprintf("%d requests for %s by %s, %d bytes", r.Requests, of, by, r.Bytes)
-}
-
-func quoted(texts []string) string {
-	var q []string
-	for _, text := range texts {
-		q = append(q, strconv.Quote(text))
-	}
-	return "[" + strings.Join(q, ", ") + "]"
 }
 
 func firstLine(err error) string {

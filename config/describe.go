@@ -5,6 +5,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -66,6 +67,15 @@ func (e Endpoint) describe(row func(name, format string, args ...any)) {
 	}
 	row("serve", "%t", e.Serve)
 	row("refresh_on", "%s", orNone(strings.Join(e.RefreshOn, ", ")))
+}
+
+// FormatList writes texts as a list that [Parse] reads.
+func FormatList(texts []string) string {
+	quoted := make([]string, len(texts))
+	for i, text := range texts {
+		quoted[i] = strconv.Quote(text)
+	}
+	return "[" + strings.Join(quoted, ", ") + "]"
 }
 
 // FormatSize writes bytes in the largest unit that divides them.

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"pollbridge/config"
 	"pollbridge/diff"
 )
 
@@ -26,7 +27,7 @@ func (t *trial) changes(s diff.Survey) {
 		if !slices.ContainsFunc(s.Changes, func(c diff.Change) bool { return !means(c, elapsed) }) {
 			level, text = Warning, "each poll would push a change, of nothing but what changes with every answer"
 		}
-		t.find(level, "ignore", "ignore: "+quoted(slices.Concat(t.Rule.Ignore, idle)), "%s: %s", text, strings.Join(idle, ", "))
+		t.find(level, "ignore", "ignore: "+config.FormatList(slices.Concat(t.Rule.Ignore, idle)), "%s: %s", text, strings.Join(idle, ", "))
 	}
 	const most = 5
 	found := 0
@@ -45,14 +46,6 @@ func orDocument(pointer string) string {
 		return "the array"
 	}
 	return pointer
-}
-
-func quoted(texts []string) string {
-	quoted := make([]string, len(texts))
-	for i, text := range texts {
-		quoted[i] = strconv.Quote(text)
-	}
-	return list(quoted)
 }
 
 // Idle returns the pointers of what has changed in such a way that it seems to

@@ -104,10 +104,10 @@ var cases = []struct {
 	{name: "not found", rule: "vary: []", api: http.NotFound, say: []string{"error : 404 Not Found: is the path right?", ""}},
 	{name: "busy", rule: "vary: []", api: func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Retry-After", "90"); w.WriteHeader(429) },
 		say: []string{"error : asks to be left alone for 1m30s", ""}},
-	{name: "elsewhere", rule: "vary: []", api: http.RedirectHandler("https://login.test/?back="+secret, 302).ServeHTTP, say: []string{"error : it leads to https://login.test/, which is not the origin", ""}},
+	{name: "elsewhere", rule: "vary: []", api: http.RedirectHandler("https://login.test/?back="+secret, http.StatusFound).ServeHTTP, say: []string{"error : it leads to https://login.test/, which is not the origin", ""}},
 	{name: "moved", rule: "vary: []", api: func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/base/api/x" {
-			http.Redirect(w, r, "/base/api/y", 302)
+			http.Redirect(w, r, "/base/api/y", http.StatusFound)
 		}
 		answer(text(`{"a":1}`))(w, r)
 	}, say: []string{"tip path: by a redirect", ""}},
