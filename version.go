@@ -2,8 +2,14 @@ package main
 
 import "runtime/debug"
 
-// version is the module's, or the commit that the binary was built from.
+// release is the version of a release; its build sets it, by the linker.
+var release string
+
+// version is that of the release, or the module's, or the commit that the binary was built from.
 func version() string {
+	if release != "" {
+		return release
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "unknown"

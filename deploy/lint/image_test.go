@@ -50,6 +50,9 @@ func TestImage(t *testing.T) {
 		c.SysProcAttr = &syscall.SysProcAttr{Chroot: image, Credential: &syscall.Credential{Uid: 65532, Gid: 65532}}
 		return c
 	}
+	if out, err := inside("--version").Output(); err != nil || string(out) != "pollbridge version 1.2.3-test\n" {
+		t.Errorf("it says that it is %s, %v", out, err)
+	}
 	if out, err := inside("health").CombinedOutput(); err == nil {
 		t.Errorf("it is healthy before it runs: %s", out)
 	}
@@ -95,7 +98,7 @@ func build(t *testing.T, to string) {
 		t.Fatal(err)
 	}
 	c := exec.Command("sh", "-c", string(m[1])+` -buildvcs=false -o "$TO" .`)
-	c.Dir, c.Env = source, append(os.Environ(), "TARGETOS=linux", "TARGETARCH="+runtime.GOARCH, "TO="+to)
+	c.Dir, c.Env = source, append(os.Environ(), "TARGETOS=linux", "TARGETARCH="+runtime.GOARCH, "VERSION=1.2.3-test", "TO="+to)
 	if out, err := c.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
