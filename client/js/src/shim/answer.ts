@@ -35,7 +35,8 @@ export const plain = (a: Answer) => a.headers.every((h) => inert.test(h[0])) && 
 /** The answer that the network would give now, with the document that is live. */
 export function renew(a: Answer, text: string, version: string, at: string): Answer {
   const etag = header(a, 'etag')
-  const fresh: Record<string, any> = {
+  const fresh: any = {
+    __proto__: null,
     etag: a.version === tag(a) ? etag!.replace(/"[^"]*/, '"' + version) : etag,
     date: new Date(Date.parse(header(a, 'date')!) + performance.now() - a.started).toUTCString(),
     age: 0,

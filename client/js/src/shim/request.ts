@@ -22,7 +22,7 @@ const buster = /^(_|_?ts?|cb|no_?cache|cache_?bust(er)?|rnd|rand(om)?)=(\d{10,}|
 /** What a GET asks for; undefined where the network has to be asked. */
 export function read(target: URL, given: Iterable<Header>): Asked | undefined {
   if (!isIncluded(target)) return
-  const headers: Record<string, string> = {}
+  const headers: Record<string, string> = Object.create(null)
   let accept = ''
   for (let [name, value] of given) {
     name = name.toLowerCase()
