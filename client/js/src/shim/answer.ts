@@ -14,6 +14,8 @@ export interface Answer {
   version?: string // of the document that it is, once that is known
 }
 
+export const encode = (text: string) => new TextEncoder().encode(text)
+
 export const header = ({ headers }: Answer, name: string) => headers.find((h) => h[0] === name)?.[1] ?? null
 
 export const essence = (a: Answer) => header(a, 'content-type')!.split(';')[0]!
@@ -42,7 +44,7 @@ export function renew(a: Answer, text: string, version: string, at: string): Ans
     age: 0,
     'pollbridge-at': at,
     'cache-status': 'pollbridge; hit; detail=shim',
-    'content-length': header(a, 'content-encoding') ? undefined : new TextEncoder().encode(text).length,
+    'content-length': header(a, 'content-encoding') ? undefined : encode(text).length,
   }
   return { ...a, text, headers: a.headers.map(([name, value]) => [name, '' + (fresh[name] ?? value)]) }
 }

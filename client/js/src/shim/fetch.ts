@@ -1,4 +1,4 @@
-import { type Answer, keepable } from './answer.js'
+import { type Answer, encode, keepable } from './answer.js'
 import { isExcluded, isOurs } from './options.js'
 import { type Round, begin } from './polls.js'
 import { later, wrap } from './wrap.js'
@@ -52,7 +52,7 @@ export function patchFetch() {
     if (answer) {
       return new Promise((resolve, reject) => later(() => {
         if (signal!.aborted) reject(signal!.reason)
-        else resolve(dress(new Response(new TextEncoder().encode(answer.text), answer), answer, signal!))
+        else resolve(dress(new Response(encode(answer.text!), answer), answer, signal!))
       }))
     }
     const promise: Promise<Response> = network()

@@ -22,6 +22,6 @@ export function note(url: string, why?: string) {
   tally[what] = (tally[what] || 0) + 1
   corner ||= document.body?.appendChild(document.createElement('pre'))
   if (!corner) return
-  corner.style.cssText = 'position:fixed;right:0;bottom:0;margin:0;z-index:99999;background:#ffc;color:#000;pointer-events:none'
+  corner.style.cssText = 'position:fixed;right:0;bottom:0;margin:0;background:#ffc;pointer-events:none'
   corner.textContent = Object.keys(tally).map((what) => tally[what] + ' ' + what).join('\n')
 }

@@ -14,6 +14,7 @@ type Poll = ReturnType<typeof makePoll>
 function makePoll({ url, path, spelled }: Asked) {
   // When it was asked for, and when the network had answered.
   let n = 0, first = 0, last = 0, answered = 0
+  let tight = 0 // how sure it is that an answer brings about the next request
 
   let live: Live | undefined
   let since = 0 // watched
@@ -68,19 +69,20 @@ function makePoll({ url, path, spelled }: Asked) {
     isWatched: () => !!live,
     isRepeated: () => !!live || n > 1,
 
-    /** Takes note of a request. Those of the same moment are one; one right after an answer is a loop, not a poll. */
+    /** Takes note of a request. Those of the same moment are one. */
     count() {
       const t = now(), gap = t - last
       live?.wake()
       if (n && gap < 100) return
-      if (gap > long || (n > 1 && gap > 4 * pace()) || t - answered < 20) n = 0
+      if (gap > long || (n > 1 && gap > 4 * pace() + second)) n = 0
+      tight = t - answered < 20 ? tight + 2 : tight && tight - 1
       if (!n++) first = t
       last = t
     },
 
     /** Begins to watch what was asked for often enough. */
     begin(asked: Asked) {
-      if (live || n < 3 || now() < rests) return
+      if (live || n < 3 || tight > 2 || now() < rests) return
       since = now()
       live = watch(asked, (isNew) => {
         const { isLive, version, url: known } = live!

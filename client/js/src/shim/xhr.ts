@@ -1,4 +1,4 @@
-import { type Answer, type Header, essence, header, keepable } from './answer.js'
+import { type Answer, type Header, encode, essence, header, keepable } from './answer.js'
 import { isExcluded, isOurs } from './options.js'
 import { type Round, begin } from './polls.js'
 import { later, wrap } from './wrap.js'
@@ -19,7 +19,7 @@ const calls = new WeakMap<XMLHttpRequest, Call>()
 
 const isForeign = (url: URL) => url.origin !== location.origin
 
-const failed: Answer = { url: '', status: 0, statusText: '', headers: [], text: '', type: 'error', started: 0, date: 0 }
+const failed = { url: '', status: 0, statusText: '', text: '', headers: [] as Header[] } as Answer
 
 const fire = (xhr: XMLHttpRequest, type: string, loaded?: number, total = 0) =>
   xhr.dispatchEvent(loaded === undefined ? new Event(type) : new ProgressEvent(type, { loaded, total, lengthComputable: total > 0 }))
@@ -31,7 +31,7 @@ function body({ responseType }: XMLHttpRequest, call: Call) {
   if (!responseType || responseType === 'text') return state > 2 ? text : ''
   if (state < 4 || answer === failed) return null
   if (call.body === undefined) {
-    const bytes = new TextEncoder().encode(text)
+    const bytes = encode(text!)
     call.body = null
     try {
       call.body = responseType === 'json' ? JSON.parse(text!) : responseType === 'blob' ? new Blob([bytes], { type: essence(answer!) }) : bytes.buffer
@@ -44,7 +44,7 @@ function body({ responseType }: XMLHttpRequest, call: Call) {
 
 /** Tells of the answer as the network would: state by state, as long as nobody aborts it or asks anew. */
 function deliver(xhr: XMLHttpRequest, call: Call, answer: Answer) {
-  const size = new TextEncoder().encode(answer.text).length
+  const size = encode(answer.text!).length
   const total = header(answer, 'content-encoding') ? 0 : +header(answer, 'content-length')!
   for (const [state, type] of [[2], [3], [3, 'progress'], [4], [4, 'load'], [4, 'loadend']] as [number, string?][]) {
     const over = calls.get(xhr) !== call || call.answer !== answer
@@ -65,7 +65,7 @@ function copy(xhr: XMLHttpRequest, asked: URL, { started, date }: Round): Answer
 }
 
 function invalid(): never {
-  throw new DOMException("The object's state must be OPENED.", 'InvalidStateError')
+  throw new DOMException('It is not open, or was sent.', 'InvalidStateError')
 }
 
 export function patchXHR() {
