@@ -123,7 +123,6 @@ export async function startRelay() {
     pairs.add(pair)
     const end = () => { pairs.delete(pair); front.destroy(); back.destroy() }
     front.once('data', (b) => { pair.socket = /^upgrade: websocket/im.test(b) })
-    front.once('data', (b) => { pair.socket = /^upgrade: websocket/im.test(b) })
     front.on('data', (b) => pair.silent || back.write(b)).on('error', end).on('close', end)
     back.on('data', (b) => pair.silent || front.write(b)).on('error', end).on('close', end)
   })
