@@ -11,8 +11,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/coder/websocket"
-
 	"pollbridge/config"
 )
 
@@ -169,9 +167,7 @@ func (ss *sockets) drain(ctx context.Context, over time.Duration) {
 	none := ss.none
 	ss.mu.Unlock()
 	for i, s := range open { // a map's order is random enough
-		time.AfterFunc(over*time.Duration(i)/time.Duration(len(open)), func() {
-			s.end(websocket.StatusGoingAway, "shutting down")
-		})
+		s.leaveIn(over * time.Duration(i) / time.Duration(len(open)))
 	}
 	select {
 	case <-none:

@@ -172,6 +172,7 @@ func (s *stream) run() {
 	beat := time.NewTimer(heartbeat)
 	defer beat.Stop()
 	var leave, quiet <-chan time.Time
+	share, opened := newShare(), time.Now()
 	leaving, news := s.p.leaving, s.news
 	for s.follow() {
 		if quiet == nil {
@@ -183,7 +184,15 @@ func (s *stream) run() {
 				quiet, news = time.After(s.throttle), nil
 			}
 		}
-		beat.Reset(heartbeat)
+		wait := heartbeat
+		if lifetime := s.p.lifetime(share); lifetime > 0 {
+			left := lifetime - time.Since(opened)
+			if left <= 0 {
+				return
+			}
+			wait = min(wait, left)
+		}
+		beat.Reset(wait)
 		select {
 		case <-news:
 		case <-quiet:

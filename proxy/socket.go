@@ -35,6 +35,7 @@ type socket struct {
 	writing       bool // is in the queue of the writers, or with one of them
 	closed        bool
 	cause         cause // why it was closed
+	leave         int64 // when it ends, whatever its age, in ticks; 0: that is not said
 	due           []*subscription
 	subscriptions []*subscription
 	ping          *time.Timer
@@ -48,6 +49,8 @@ type socket struct {
 	client  netip.Addr
 	header  http.Header                                // credentials for subscriptions to come
 	kept    []string                                   // the names that header could have
+	opened  int64                                      // in ticks
+	share   float32                                    // of max_connection_age
 	log     func(status int, sent int64, closed cause) // writes the access log's line; nil: there is none
 
 	// Only the reading goroutine uses this.
@@ -87,14 +90,16 @@ func (p *Proxy) serveSocket(w *answer, r *http.Request, e *endpoint, url string)
 	}
 	s.ws = ws
 	w.upgraded = true
-	if p.access != nil {
+	if p.logsAccess() {
 		s.log = p.accessLine(w, r)
 	}
 	ws.SetReadLimit(readLimit)
 	s.wire.buffered.Reset(&s.wire) // it read from a chain of readers for what was there already: nothing was
 	s.deflate = strings.Contains(w.Header().Get("Sec-WebSocket-Extensions"), "permessage-deflate")
+	s.opened, s.share = ticks(), newShare()
+	first, _ := s.rotate(pingInterval/2 + rand.N(pingInterval/2))
 	s.mu.Lock()
-	s.ping = time.AfterFunc(pingInterval/2+rand.N(pingInterval/2), s.keepAlive)
+	s.ping = time.AfterFunc(first, s.keepAlive)
 	s.mu.Unlock()
 	p.tidy.joined()
 	if !p.sockets.add(s) {
@@ -277,8 +282,12 @@ func (s *socket) send(frames ...[]byte) {
 }
 
 // keepAlive pings, and gives up a peer that has said nothing since the last
-// two times.
+// two times, or whose time is over.
 func (s *socket) keepAlive() {
+	next, over := s.rotate(pingInterval)
+	if over {
+		return
+	}
 	if s.wire.silence() > 2*pingInterval+pingInterval/2 || s.wire.ping() != nil {
 		s.blame(causeSilent)
 		s.ws.CloseNow()
@@ -287,7 +296,7 @@ func (s *socket) keepAlive() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.closed {
-		s.ping.Reset(pingInterval)
+		s.ping.Reset(next)
 	}
 }
 
