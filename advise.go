@@ -14,11 +14,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"pollbridge/advise"
+	"pollbridge/listen"
 	"pollbridge/passthrough"
 )
 
 func newAdviseCommand() *cobra.Command {
-	var listen string
+	var address string
 	var duration time.Duration
 	c := &cobra.Command{
 		Use:   "advise URL",
@@ -44,17 +45,17 @@ No value of a header, a query or a document is kept or written.`,
 				ctx, cancel = context.WithTimeout(ctx, duration)
 				defer cancel()
 			}
-			return runAdvise(ctx, c.OutOrStdout(), c.ErrOrStderr(), listen, upstream)
+			return runAdvise(ctx, c.OutOrStdout(), c.ErrOrStderr(), address, upstream)
 		},
 	}
-	c.Flags().StringVarP(&listen, "listen", "l", "127.0.0.1:8080", "`address` to pass requests on from")
+	c.Flags().StringVarP(&address, "listen", "l", "127.0.0.1:8080", "`address` to pass requests on from")
 	c.Flags().DurationVar(&duration, "for", 0, "end by itself after this `time`, such as 1m; 0: with Ctrl-C")
 	return c
 }
 
 // runAdvise passes requests through until ctx ends, and then writes the rules.
 func runAdvise(ctx context.Context, out, notes io.Writer, address string, upstream *url.URL) error {
-	l, err := listen("listen", address)
+	l, err := listen.Open("listen", address, 0)
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -41,12 +42,8 @@ func TestMain(m *testing.M) {
 var binary = sync.OnceValues(func() (string, error) {
 	file := filepath.Join(binaryDir, "pollbridge")
 	args := []string{"build", "-buildvcs=false", "-o", file}
-	if info, ok := debug.ReadBuildInfo(); ok {
-		for _, s := range info.Settings {
-			if s.Key == "-race" && s.Value == "true" {
-				args = append(args, "-race")
-			}
-		}
+	if raceDetector() {
+		args = append(args, "-race")
 	}
 	out, err := exec.Command("go", append(args, ".")...).CombinedOutput()
 	if err != nil {
@@ -54,6 +51,12 @@ var binary = sync.OnceValues(func() (string, error) {
 	}
 	return file, nil
 })
+
+// raceDetector reports whether the tests have it.
+func raceDetector() bool {
+	info, ok := debug.ReadBuildInfo()
+	return ok && slices.ContainsFunc(info.Settings, func(s debug.BuildSetting) bool { return s.Key == "-race" && s.Value == "true" })
+}
 
 // command is the binary with arguments, to be run in a directory.
 func command(t *testing.T, dir string, args ...string) *exec.Cmd {

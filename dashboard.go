@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"sync/atomic"
 	"time"
 
 	"pollbridge/config"
@@ -18,7 +19,7 @@ import (
 // of what is looked at however many do.
 type live struct {
 	*proxy.Proxy
-	documents http.Handler
+	documents atomic.Pointer[http.Handler]
 }
 
 func newLive() *live {
@@ -43,9 +44,9 @@ func newLive() *live {
 	return l
 }
 
-// push begins to serve documents. It is called once.
+// push serves documents, in place of those before.
 func (l *live) push(documents http.Handler) http.Handler {
-	l.documents = documents
+	l.documents.Store(&documents)
 	return l.Proxy
 }
 
@@ -59,7 +60,7 @@ func (l *live) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	w := &written{header: make(http.Header), status: http.StatusOK}
-	l.documents.ServeHTTP(w, &http.Request{Method: r.Method, URL: u, Host: r.Host, Header: r.Header})
+	(*l.documents.Load()).ServeHTTP(w, &http.Request{Method: r.Method, URL: u, Host: r.Host, Header: r.Header})
 	return &http.Response{
 		Status: http.StatusText(w.status), StatusCode: w.status, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header: w.header, Body: io.NopCloser(&w.body), ContentLength: int64(w.body.Len()), Request: r,

@@ -17,7 +17,7 @@ import (
 // it. Tests may import more.
 var allowed = map[string][]string{
 	".": {
-		"./admin", "./advise", "./client", "./config", "./demo", "./metrics", "./passthrough", "./probe", "./proxy", "./tracing",
+		"./admin", "./advise", "./client", "./config", "./demo", "./listen", "./metrics", "./passthrough", "./probe", "./proxy", "./systemd", "./tracing",
 		"github.com/spf13/cobra", "github.com/spf13/pflag",
 	},
 	"./proxy": {
@@ -35,7 +35,9 @@ var allowed = map[string][]string{
 	"./client/js":   {"./internal/field"},
 	"./config":      {"gopkg.in/yaml.v3"}, // and nobody else knows YAML
 	"./demo":        {},
+	"./listen":      {"./systemd", "github.com/pires/go-proxyproto"},
 	"./passthrough": {"golang.org/x/net/http/httpguts"},
+	"./systemd":     {"golang.org/x/sys/unix"},
 	"./metrics": { // and nobody else knows Prometheus
 		"./poller", "./proxy", // whose status it shows
 		"github.com/prometheus/client_golang/prometheus", "github.com/prometheus/client_golang/prometheus/collectors",
@@ -95,7 +97,7 @@ func TestModules(t *testing.T) {
 		case slices.Contains([]string{
 			"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/coder/websocket", "gopkg.in/yaml.v3",
 			"github.com/hashicorp/golang-lru/v2", "golang.org/x/net", "golang.org/x/time", "golang.org/x/text",
-			"google.golang.org/protobuf", "golang.org/x/sys",
+			"google.golang.org/protobuf", "golang.org/x/sys", "github.com/pires/go-proxyproto",
 			"github.com/prometheus/client_golang", "github.com/prometheus/client_model", "github.com/prometheus/common", "github.com/prometheus/procfs",
 			"github.com/beorn7/perks", "github.com/munnerz/goautoneg",
 			"go.opentelemetry.io/otel", "go.opentelemetry.io/otel/sdk", "go.opentelemetry.io/otel/trace", "go.opentelemetry.io/otel/metric",

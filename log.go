@@ -1,9 +1,12 @@
 package main
 
 import (
+	"context"
 	"io"
 	"log/slog"
+	"math"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"pollbridge/config"
@@ -12,31 +15,60 @@ import (
 // logs are what the program says while it runs, written in their own time.
 type logs struct {
 	*slog.Logger
-	access *slog.Logger // takes a line for each request; nil: none is wanted
+	access *slog.Logger // takes a line for each request; not enabled: none is wanted
 	queue  *logQueue
+
+	main, requests changeable
 }
+
+// set has lines to come be written as the configuration says.
+func (l *logs) set(c config.Log) {
+	l.main.set(newHandler(l.queue, c.Format, c.Level))
+	level := slog.LevelInfo // whatever the level of the other lines
+	if !c.Access {
+		level = slog.Level(math.MaxInt)
+	}
+	l.requests.set(newHandler(l.queue, c.Format, level))
+}
+
+// A changeable handler is another one from one line to the next. What is made of
+// it, by WithAttrs and WithGroup, stays what it was.
+type changeable struct{ handler atomic.Pointer[slog.Handler] }
+
+func (c *changeable) set(h slog.Handler) { c.handler.Store(&h) }
+func (c *changeable) now() slog.Handler  { return *c.handler.Load() }
+
+// Enabled implements slog.Handler.
+func (c *changeable) Enabled(ctx context.Context, l slog.Level) bool { return c.now().Enabled(ctx, l) }
+
+// Handle implements slog.Handler.
+func (c *changeable) Handle(ctx context.Context, r slog.Record) error { return c.now().Handle(ctx, r) }
+
+// WithAttrs implements slog.Handler.
+func (c *changeable) WithAttrs(a []slog.Attr) slog.Handler { return c.now().WithAttrs(a) }
+
+// WithGroup implements slog.Handler.
+func (c *changeable) WithGroup(name string) slog.Handler { return c.now().WithGroup(name) }
 
 // openLogs returns logs that are written to w as the configuration says.
 // Flush their queue at the end.
 func openLogs(w io.Writer, l config.Log) *logs {
 	q := &logQueue{to: w}
-	log := &logs{Logger: newLogger(q, l), queue: q}
+	log := &logs{queue: q}
+	log.Logger, log.access = slog.New(&log.main), slog.New(&log.requests)
+	log.set(l)
 	q.lost = func(lines int) {
 		log.Warn("lines of the log are lost: what reads it is too slow, or has stopped for a while", "lines", lines)
-	}
-	if l.Access {
-		l.Level = slog.LevelInfo // whatever the level of the other lines
-		log.access = newLogger(q, l)
 	}
 	return log
 }
 
-func newLogger(w io.Writer, l config.Log) *slog.Logger {
-	o := &slog.HandlerOptions{Level: l.Level}
-	if l.Format == "json" {
-		return slog.New(slog.NewJSONHandler(w, o))
+func newHandler(w io.Writer, format string, level slog.Level) slog.Handler {
+	o := &slog.HandlerOptions{Level: level}
+	if format == "json" {
+		return slog.NewJSONHandler(w, o)
 	}
-	return slog.New(slog.NewTextHandler(w, o))
+	return slog.NewTextHandler(w, o)
 }
 
 // A logQueue writes lines to another writer in its own time: one who reads the

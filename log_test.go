@@ -191,8 +191,12 @@ func TestAccessLogLevel(t *testing.T) {
 	if got := out.String(); !strings.Contains(got, "msg=wanted") || strings.Contains(got, "msg=unwanted") {
 		t.Errorf("got %s", got)
 	}
-	if l := openLogs(&out, config.Log{Level: slog.LevelDebug, Format: "text"}); l.access != nil {
-		t.Error("there is an access log that nobody has asked for")
+	l.set(config.Log{Level: slog.LevelDebug, Format: "json"})
+	l.access.Error("unwanted")
+	l.Debug("now wanted")
+	l.queue.Flush()
+	if got := out.String(); !strings.Contains(got, `"msg":"now wanted"`) || strings.Contains(got, "msg=unwanted") || strings.Contains(got, `"unwanted"`) {
+		t.Errorf("after a reload got %s", got)
 	}
 }
 

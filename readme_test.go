@@ -164,35 +164,6 @@ func TestGettingStarted(t *testing.T) {
 	}
 }
 
-// TestReadmeSettings holds that what the README calls not yet built is what the
-// documentation of the settings calls so.
-func TestReadmeSettings(t *testing.T) {
-	t.Parallel()
-	readme, err := os.ReadFile("README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	manual, err := os.ReadFile("docs/configuration.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, notYet, _ := strings.Cut(string(readme), "\n## Not yet\n")
-	notYet, _, _ = strings.Cut(notYet, "\n## ")
-	named := map[string]bool{}
-	for _, m := range regexp.MustCompile("`([a-z_.]+)`").FindAllStringSubmatch(notYet, -1) {
-		named[m[1]] = true
-	}
-	for _, m := range regexp.MustCompile("(?m)^\\| `([a-z_.]+)` .*not yet supported").FindAllStringSubmatch(string(manual), -1) {
-		if !named[m[1]] {
-			t.Errorf("%s is not yet supported, as docs/configuration.md says, and README.md does not say so", m[1])
-		}
-		delete(named, m[1])
-	}
-	for key := range named {
-		t.Errorf("README.md says that %s is not yet there; docs/configuration.md does not", key)
-	}
-}
-
 // TestLinks holds that what the documentation links to is there.
 func TestLinks(t *testing.T) {
 	t.Parallel()

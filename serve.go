@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"log"
 	"log/slog"
@@ -19,33 +18,40 @@ import (
 
 	"pollbridge/admin"
 	"pollbridge/config"
+	"pollbridge/listen"
 	"pollbridge/metrics"
 	"pollbridge/proxy"
+	"pollbridge/systemd"
 	"pollbridge/tracing"
 )
 
 func newServeCommand() *cobra.Command {
-	var file string
+	var o serveOptions
 	c := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the proxy",
 		Long: `Run the proxy that the configuration file describes.
 
-SIGTERM and SIGINT drain: /readyz of the admin listener fails, sockets are
-closed spread over the time that drain gives, requests under way are finished.
-A second signal ends at once.`,
+SIGHUP, POST /reload on the admin listener and, with --watch, a change of the file
+reload the configuration: all of it or, where anything is wrong, nothing. What
+has not changed goes on without a gap.
+
+SIGTERM and SIGINT drain: /readyz of the admin listener fails for drain_delay,
+sockets are closed spread over the time that drain gives, requests under way are
+finished. A second signal ends at once.`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			cfg, err := loadConfig(file)
+			cfg, err := loadConfig(o.file)
 			if err != nil {
 				return err
 			}
 			log := openLogs(c.ErrOrStderr(), cfg.Log)
 			defer log.queue.Flush()
-			return serve(c.Context(), cfg, log, nil)
+			return serve(c.Context(), cfg, log, o)
 		},
 	}
-	configFlag(c, &file)
+	configFlag(c, &o.file)
+	c.Flags().BoolVarP(&o.watch, "watch", "w", false, "reload the configuration when its file changes")
 	return c
 }
 
@@ -54,83 +60,119 @@ func configFlag(c *cobra.Command, file *string) {
 	c.MarkFlagFilename("config", "yaml", "yml")
 }
 
+// serveOptions are what serve needs beside a configuration. The zero value
+// works.
+type serveOptions struct {
+	file  string                       // that the configuration is from; empty: it cannot be read again
+	watch bool                         // it is read again when it changes
+	ready func(public, admin net.Addr) // called once these are open; admin is nil where that is turned off
+}
+
 // A server is what serve runs: the public listener, and the admin one unless
 // it is turned off.
 type server struct {
-	cfg           *config.Config
+	o             serveOptions
 	log           *logs
 	proxy         *proxy.Proxy
-	public, admin *http.Server
-	draining      atomic.Bool
+	public, admin *door
+	operator      atomic.Pointer[http.Handler] // of the admin listener
+	live          *live                        // what pushes the documents of its pages
+	started       time.Time
+	certificate   listen.Certificate
+	loaded        atomic.Pointer[metrics.Reload]
+	reloads       chan chan<- error // who asks for one, and waits for what becomes of it
+	failed        chan error        // a listener has ended by itself
+	draining      chan struct{}     // closed when it begins
+
+	// Only run and what it calls use these.
+	cfg     *config.Config // in force; nil: none is yet
+	watched *watched       // files, by what they were when they were last read
 }
 
-// serve runs until ctx ends or a signal comes, and then drains. Once it
-// listens it calls ready, if given, with its addresses; that of the admin listener
-// is nil where that is turned off.
-func serve(ctx context.Context, cfg *config.Config, log *logs, ready func(public, admin net.Addr)) error {
-	o := proxy.Options{Log: log.Logger, Access: log.access}
+// serve runs until ctx ends or a signal comes, and then drains.
+func serve(ctx context.Context, cfg *config.Config, log *logs, o serveOptions) error {
+	options := proxy.Options{Log: log.Logger, Access: log.access}
 	if cfg.Tracing != nil {
 		t, err := newTracer(ctx, cfg.Tracing, log.Logger)
 		if err != nil {
 			return err
 		}
 		defer t.Close()
-		o.Tracer = t
+		options.Tracer = t
 	}
-	p, err := proxy.New(cfg, o)
+	p, err := proxy.New(cfg, options)
 	if err != nil {
 		return err
 	}
 	defer p.Close()
-	s := &server{cfg: cfg, log: log, proxy: p}
-	errorLog := newServerLog(log.Logger)
-	s.public = newHTTPServer(p, errorLog)
-	loaded := metrics.Reload{OK: true, At: time.Now()}
-	live := newLive()
-	defer live.Close()
-	s.admin = newHTTPServer(admin.New(admin.Options{
-		Listen: cfg.Admin, Hosts: cfg.AdminHosts, Ready: s.ready, Refresh: p.Refresh,
-		Metrics: metrics.New(metrics.Options{
-			Version: version(), Status: p.Status, LogLost: log.queue.Lost, Reloaded: func() metrics.Reload { return loaded },
-		}),
-		Status: p, Bodies: cfg.AdminBodies, Version: version(), Upstream: cfg.Upstream.Redacted(), Push: live.push,
-	}), errorLog)
-
-	listener, err := listen("listen", cfg.Listen)
+	s := newServer(p, log, o)
+	defer s.live.Close()
+	defer func() { s.admin.Close() }() // it may be another by then
+	defer s.public.Close()
+	opened, err := s.prepare(cfg)
 	if err != nil {
 		return err
-	}
-	var adminAddr net.Addr
-	adminAddress := ""
-	failed := make(chan error, 2)
-	if cfg.Admin != "" {
-		l, err := listen("admin", cfg.Admin)
-		if err != nil {
-			listener.Close()
-			return err
-		}
-		adminAddr, adminAddress = l.Addr(), l.Addr().String()
-		go func() { failed <- s.admin.Serve(l) }()
-		defer s.admin.Close()
 	}
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
 	defer signal.Stop(signals)
-	go func() { failed <- s.public.Serve(listener) }()
-	log.Info("serving", "listen", listener.Addr().String(), "upstream", cfg.Upstream.Redacted(), "endpoints", len(cfg.Endpoints), "admin", adminAddress)
-	if ready != nil {
-		ready(listener.Addr(), adminAddr)
+	s.commit(cfg, opened)
+	s.loaded.Store(&metrics.Reload{OK: true, At: time.Now()})
+	log.Info("serving", "listen", s.public.addr(), "upstream", cfg.Upstream.Redacted(), "endpoints", len(cfg.Endpoints), "admin", s.admin.addr())
+	if o.ready != nil {
+		var adminAddr net.Addr
+		if s.admin.listener != nil {
+			adminAddr = s.admin.listener.Addr()
+		}
+		o.ready(s.public.listener.Addr(), adminAddr)
 	}
+	return s.run(ctx, signals)
+}
+
+func newServer(p *proxy.Proxy, log *logs, o serveOptions) *server {
+	s := &server{o: o, log: log, proxy: p, live: newLive(), started: time.Now(), reloads: make(chan chan<- error), failed: make(chan error, 1), draining: make(chan struct{})}
+	s.public = &door{server: newHTTPServer(s.rotating(p), newServerLog(log.Logger)), failed: s.failed}
+	s.public.server.ConnContext = withBirth
+	s.admin = s.newAdminDoor()
+	return s
+}
+
+func (s *server) newAdminDoor() *door {
+	return &door{failed: s.failed, server: newHTTPServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		(*s.operator.Load()).ServeHTTP(w, r)
+	}), newServerLog(s.log.Logger))}
+}
+
+// newOperator returns the handler of the admin listener.
+func (s *server) newOperator(cfg *config.Config) http.Handler {
+	return admin.New(admin.Options{
+		Listen: cfg.Admin, Hosts: cfg.AdminHosts, Ready: s.ready, Refresh: s.proxy.Refresh, Reload: s.askReload,
+		Metrics: metrics.New(metrics.Options{
+			Version: version(), Status: s.proxy.Status, LogLost: s.log.queue.Lost, Reloaded: func() metrics.Reload { return *s.loaded.Load() },
+		}),
+		Status: s.proxy, Bodies: cfg.AdminBodies, Version: version(), Started: s.started, Upstream: cfg.Upstream.Redacted(), Push: s.live.push,
+	})
+}
+
+// run does what signals and others ask for, until one asks for the end.
+func (s *server) run(ctx context.Context, signals <-chan os.Signal) error {
+	s.notify(systemd.Ready, s.status())
+	defer s.keepWatchdog()()
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
 	for {
 		select {
-		case err := <-failed:
+		case err := <-s.failed:
 			return fmt.Errorf("serve: %w", err)
 		case sig := <-signals:
-			if sig == syscall.SIGHUP {
-				log.Warn("reload is not yet supported: restart to apply a changed configuration")
-				continue
+			if sig != syscall.SIGHUP {
+				return s.drain(signals)
 			}
-			return s.drain(signals)
+			s.reload()
+		case answer := <-s.reloads:
+			answer <- s.reload()
+		case <-look.C:
+			s.look()
 		case <-ctx.Done():
 			return s.drain(signals)
 		}
@@ -168,57 +210,37 @@ func (l serverLog) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// listen binds the address of a key of the configuration.
-func listen(key, address string) (net.Listener, error) {
-	l, err := net.Listen("tcp", address)
-	switch {
-	case err == nil:
-		return l, nil
-	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, &busyError{key, address}
-	case errors.Is(err, syscall.EACCES):
-		return nil, fmt.Errorf("%s: %s is not permitted to this user: ports below 1024 often are not", key, address)
+// notify tells systemd, if it has started this, of a state.
+func (s *server) notify(lines ...string) {
+	if err := systemd.Notify(lines...); err != nil {
+		s.log.Warn("systemd was not told", "err", err)
 	}
-	return nil, fmt.Errorf("%s: %w", key, err)
 }
 
-// A busyError says that the address of a key is taken.
-type busyError struct{ key, address string }
-
-func (e *busyError) Error() string {
-	return fmt.Sprintf("%s: %s is in use by another program: stop that one, or give another address", e.key, e.address)
+func (s *server) status() string {
+	return systemd.Status(fmt.Sprintf("serving %d endpoints on %s", len(s.cfg.Endpoints), s.public.addr()))
 }
 
-func (s *server) ready() error {
-	if s.draining.Load() {
-		return errors.New("draining")
+// keepWatchdog tells systemd that all is well, if it wants to know, for as long
+// as locks that everything needs are to be had. It returns what ends that.
+func (s *server) keepWatchdog() (end func()) {
+	every := systemd.Watchdog()
+	if every <= 0 {
+		return func() {}
 	}
-	return nil
-}
-
-// drainGrace is what requests under way get on top of the drain time.
-const drainGrace = 10 * time.Second
-
-// drain says goodbye to everybody, at most until the time is over or another
-// signal comes.
-func (s *server) drain(signals <-chan os.Signal) error {
-	s.log.Info("draining", "over", s.cfg.Drain)
-	s.draining.Store(true)
-	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.Drain+drainGrace)
-	defer cancel()
+	done := make(chan struct{})
 	go func() {
-		select {
-		case <-signals:
-			cancel()
-		case <-ctx.Done():
+		ticker := time.NewTicker(every)
+		defer ticker.Stop()
+		for {
+			s.proxy.Poller().Watched()
+			s.notify(systemd.Alive)
+			select {
+			case <-ticker.C:
+			case <-done:
+				return
+			}
 		}
 	}()
-	s.proxy.Drain(ctx)
-	if err := s.public.Shutdown(ctx); err != nil {
-		s.public.Close()
-		s.log.Warn("ended before everything was finished", "err", err)
-		return nil
-	}
-	s.log.Info("drained")
-	return nil
+	return func() { close(done) }
 }

@@ -204,8 +204,8 @@ func TestServe(t *testing.T) {
 		t.Errorf("got %+v", m)
 	}
 
-	r.signal(syscall.SIGHUP) // not yet anything, but not the end either
-	r.errors.wait(t, "msg=.*reload")
+	r.signal(syscall.SIGHUP)
+	r.errors.wait(t, "msg=\"configuration reloaded\"")
 	r.signal(syscall.SIGTERM)
 	if _, err := c.Next(ctx); websocket.CloseStatus(err) != websocket.StatusGoingAway {
 		t.Errorf("the socket ended with %v, want close 1001", err)

@@ -7,6 +7,7 @@
 package admin
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"time"
@@ -28,6 +29,10 @@ type Options struct {
 	// there is no such endpoint.
 	Refresh func(urls ...string) int
 
+	// Reload reads the configuration again and returns what is wrong with it; then
+	// nothing has changed. Nil: there is no such endpoint.
+	Reload func(context.Context) error
+
 	// Metrics answers for /metrics. Nil: there is no such endpoint.
 	Metrics http.Handler
 
@@ -39,9 +44,10 @@ type Options struct {
 	// the page does not live.
 	Push func(documents http.Handler) http.Handler
 
-	Bodies   bool   // show what documents say, not only where they changed
-	Version  string // of the program
-	Upstream string // the API's URL, without credentials
+	Bodies   bool      // show what documents say, not only where they changed
+	Version  string    // of the program
+	Started  time.Time // when it was; zero: now
+	Upstream string    // the API's URL, without credentials
 }
 
 // Status is where the dashboard has from what it shows: a proxy.Proxy.
@@ -70,8 +76,13 @@ type admin struct {
 //	POST /refresh?url=/api/x
 //	             polls at once what is watched there; url may be repeated, and
 //	             without one everything is polled. Answers {"refreshed": n}
+//	POST /reload reads the configuration again: 200, or 400 with what is wrong
+//	             with it, as text, and nothing has changed
 func New(o Options) http.Handler {
-	a := &admin{o: o, started: time.Now()}
+	a := &admin{o: o, started: o.Started}
+	if a.started.IsZero() {
+		a.started = time.Now()
+	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
@@ -85,6 +96,15 @@ func New(o Options) http.Handler {
 		mux.HandleFunc("POST /refresh", func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Type", "application/json")
 			fmt.Fprintf(w, "{\"refreshed\": %d}\n", o.Refresh(r.URL.Query()["url"]...))
+		})
+	}
+	if o.Reload != nil {
+		mux.HandleFunc("POST /reload", func(w http.ResponseWriter, r *http.Request) {
+			if err := o.Reload(r.Context()); err != nil {
+				http.Error(w, err.Error(), http.StatusBadRequest)
+				return
+			}
+			fmt.Fprintln(w, "reloaded")
 		})
 	}
 	if o.Metrics != nil {

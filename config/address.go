@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"net/url"
@@ -12,7 +13,16 @@ import (
 )
 
 // address is where to listen. Names of services (":http") are refused: their numbers depend on the machine.
-var address = kind[string]{"host:port such as 127.0.0.1:8080, [::1]:8080, or :8080 for every address", textLike(`(\[[^\]]*\]|[^:]*):[0-9]+`), func(text string) (string, error) {
+var address = kind[string]{addressWhat, textLike(addressText), func(text string) (string, error) {
+	if path, ok := strings.CutPrefix(text, "unix:"); ok {
+		if !strings.HasPrefix(path, "/") || len(path) > maxUnixPath {
+			return "", fmt.Errorf("a Unix socket's path begins with / and has at most %d bytes", maxUnixPath)
+		}
+		return text, nil
+	}
+	if text == "systemd" {
+		return text, nil
+	}
 	host, port, err := net.SplitHostPort(text)
 	if err != nil || !validPort(port) || host != "" && !validHost(host) {
 		return "", errKind
@@ -20,12 +30,18 @@ var address = kind[string]{"host:port such as 127.0.0.1:8080, [::1]:8080, or :80
 	return text, nil
 }}
 
-var addressOrNone = kind[string]{address.what + `, or "" for none`, textLike(`|(\[[^\]]*\]|[^:]*):[0-9]+`), func(text string) (string, error) {
+var addressOrNone = kind[string]{address.what + `, or "" for none`, textLike("|" + addressText), func(text string) (string, error) {
 	if text == "" {
 		return "", nil
 	}
 	return address.read(text)
 }}
+
+const (
+	addressWhat = "host:port such as 127.0.0.1:8080, [::1]:8080, or :8080 for every address; unix:/path; or systemd, for a socket that it passes"
+	addressText = `(\[[^\]]*\]|[^:]*):[0-9]+|unix:/.*|systemd`
+	maxUnixPath = 107 // in bytes, as Linux has it; some have a few less
+)
 
 // hostName is a name as a Host header has it, without the port.
 var hostName = kind[string]{"a host name such as pollbridge or admin.example.com, without a port", anyText, func(text string) (string, error) {

@@ -10,7 +10,7 @@ import (
 // check adds what is wrong between keys each of which is right by itself. A key that was refused has kept its
 // default and is not complained of again.
 func (d *decoder) check(c *Config) {
-	if c.Admin != "" && c.Admin == c.Listen && !strings.HasSuffix(c.Admin, ":0") {
+	if c.Admin != "" && c.Admin == c.Listen && !strings.HasSuffix(c.Admin, ":0") && c.Admin != "systemd" {
 		at, given := d.seen["admin"]
 		if !given {
 			at = d.seen["listen"]

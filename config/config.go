@@ -1,7 +1,7 @@
 // Package config reads pollbridge's one YAML file into a [Config].
 //
-// It is strict: a key that nobody knows, a value that is not of its kind, a rule
-// that no request can match, and a setting whose behaviour is not built yet are errors, each with
+// It is strict: a key that nobody knows, a value that is not of its kind and a rule
+// that no request can match are errors, each with
 // file, line, key, what was found and what is allowed, and all of them are reported at once,
 // so that a file is mended in one go and a running proxy never means something else than its file says.
 //
@@ -22,6 +22,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net/netip"
 	"net/url"
@@ -34,7 +35,8 @@ const Reserved = "/.pollbridge/"
 
 // Config is one configuration file, validated, with its defaults filled in. It is not changed after Parse.
 type Config struct {
-	Listen           string         // host:port
+	Listen           string         // host:port, unix:/path, or systemd
+	ListenMode       fs.FileMode    // of the socket's file, where Listen or Admin names one
 	Upstream         *url.URL       // http or https; its path, if any, is put before that of each request and does not end in "/"
 	Admin            string         // host:port; "" turns the private listener off
 	AdminHosts       []string       // in lower case: names by which Admin is asked, beside its own, this machine's and addresses
@@ -43,7 +45,9 @@ type Config struct {
 	Origins          []string       // scheme://host[:port] as a browser writes it in Origin
 	TLS              *TLS           // nil: none
 	TrustedProxies   []netip.Prefix // masked
+	ProxyProtocol    []netip.Prefix // masked; who begins connections with its header
 	Compression      bool
+	DrainDelay       time.Duration
 	Drain            time.Duration
 	MaxConnectionAge time.Duration // 0: unlimited
 	Log              Log
@@ -108,6 +112,7 @@ type Limits struct {
 func Default() *Config {
 	return &Config{
 		Listen:      ":8080",
+		ListenMode:  0o660,
 		Admin:       "127.0.0.1:9090",
 		Socket:      "/",
 		Drain:       10 * time.Second,

@@ -114,9 +114,10 @@ func TestValues(t *testing.T) {
 	second.Interval, second.Vary, second.DropQuery, second.MaxBody = 5*time.Second, nil, nil, 1500
 	third.Path, third.Line, third.Interval = "/files/", 39, time.Minute
 	want := &Config{
-		Listen:   "[::1]:8443",
-		Upstream: &url.URL{Scheme: "https", Host: "api.example.com:8443", Path: "/base/v1"},
-		Socket:   "/.push/socket", AdminHosts: []string{"pollbridge", "admin.example.com"}, AdminBodies: true,
+		Listen:     "[::1]:8443",
+		ListenMode: 0o660,
+		Upstream:   &url.URL{Scheme: "https", Host: "api.example.com:8443", Path: "/base/v1"},
+		Socket:     "/.push/socket", AdminHosts: []string{"pollbridge", "admin.example.com"}, AdminBodies: true,
 		Origins: []string{"https://app.example.com", "http://localhost:3000", "capacitor://localhost"},
 		TrustedProxies: []netip.Prefix{
 			netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8"), netip.MustParsePrefix("192.0.2.7/32"),

@@ -60,14 +60,6 @@ func (d *decoder) add(at place, text string) {
 	d.problems = append(d.problems, problem{at.line, text})
 }
 
-var index = regexp.MustCompile(`\[\d+\]`)
-
-// only returns the one value that is accepted where the setting's behaviour is not built yet.
-func (at place) only() (value string, restricted bool) {
-	value, restricted = notYet[index.ReplaceAllString(at.key, "")]
-	return value, restricted
-}
-
 // value reads n as the shape after what holds for every value was checked. An empty value is not
 // the default: "vary:" with its list commented out would say the opposite of "vary: []".
 func (d *decoder) value(s shape, at place, n *yaml.Node) {
@@ -75,14 +67,11 @@ func (d *decoder) value(s shape, at place, n *yaml.Node) {
 		at.line = n.Line // not its key's
 	}
 	d.seen[at.key] = at
-	only, restricted := at.only()
 	switch {
 	case n.Kind == yaml.AliasNode || n.Anchor != "" || n.Tag == "!!merge":
 		d.refuse(at, "a YAML anchor or alias", "values written out")
 	case n.Style&yaml.TaggedStyle != 0:
 		d.refuse(at, "a YAML tag", "values without one")
-	case restricted && only == "":
-		d.refuse(at, kindOf(n)+", which is not yet supported", "leaving it out")
 	case n.Tag == "!!null":
 		d.refuse(at, "nothing", s.allowed())
 	default:

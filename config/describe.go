@@ -15,15 +15,19 @@ func (c *Config) Describe(w io.Writer) {
 	row := func(name, format string, args ...any) {
 		fmt.Fprintf(w, "%-16s %s\n", name, fmt.Sprintf(format, args...))
 	}
-	row("listen", "%s%s", c.Listen, when(c.TLS != nil, " with TLS"))
+	row("listen", "%s%s%s", c.Listen, when(strings.HasPrefix(c.Listen, "unix:"), fmt.Sprintf(", mode %04o", c.ListenMode)), when(c.TLS != nil, " with TLS"))
 	row("upstream", "%s", c.Upstream)
 	row("admin", "%s%s%s", orNone(c.Admin), when(len(c.AdminHosts) > 0, ", also as "+strings.Join(c.AdminHosts, ", ")),
 		when(c.AdminBodies, "; the dashboard shows what documents say"))
 	row("socket", "%s", c.Socket)
 	row("origins", "the same host%s", when(len(c.Origins) > 0, ", "+strings.Join(c.Origins, ", ")))
 	row("trusted_proxies", "%s", orNone(strings.Trim(fmt.Sprint(c.TrustedProxies), "[]")))
+	if len(c.ProxyProtocol) > 0 {
+		row("proxy_protocol", "from %s", strings.Trim(fmt.Sprint(c.ProxyProtocol), "[]"))
+	}
 	row("compression", "%t", c.Compression)
-	row("drain", "%s%s", c.Drain, when(c.MaxConnectionAge > 0, fmt.Sprintf(", and every socket after %s", c.MaxConnectionAge)))
+	row("drain", "%s%s%s", c.Drain, when(c.DrainDelay > 0, fmt.Sprintf(", begun %s after /readyz fails", c.DrainDelay)),
+		when(c.MaxConnectionAge > 0, fmt.Sprintf(", and every connection after about %s", c.MaxConnectionAge)))
 	row("log", "%s as %s%s", strings.ToLower(c.Log.Level.String()), c.Log.Format, when(c.Log.Access, ", every request"))
 	if t := c.Tracing; t != nil {
 		row("tracing", "%g %% of the traces that begin here, to %s%s", 100*t.Sample, t.Endpoint, when(len(t.Headers) > 0, " (headers not shown)"))

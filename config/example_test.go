@@ -66,7 +66,7 @@ func TestExampleIsComplete(t *testing.T) {
 	}
 }
 
-// TestExampleUncommented holds that what is commented out is right or refused only because it is not yet supported.
+// TestExampleUncommented holds that what is commented out is right.
 func TestExampleUncommented(t *testing.T) {
 	text := readExample(t)
 	found := commented.FindAllStringIndex(text, -1)
@@ -76,48 +76,8 @@ func TestExampleUncommented(t *testing.T) {
 	for _, at := range found {
 		changed := text[:at[0]] + commented.ReplaceAllString(text[at[0]:at[1]], "$1$2") + text[at[1]:]
 		_, err := Parse(example, []byte(changed), nil)
-		if err == nil {
-			continue
-		}
-		for line := range strings.Lines(err.Error()) {
-			if !strings.Contains(line, "which is not yet supported") {
-				t.Error(line)
-			}
-		}
-	}
-}
-
-// TestNotYet holds that what is not yet supported are settings that there are, and that their defaults are what is accepted.
-func TestNotYet(t *testing.T) {
-	keys := allKeys()
-	for key, only := range notYet {
-		if !slices.Contains(keys, key) {
-			t.Errorf("%s: no such key", key)
-		}
-		if only == "" {
-			continue
-		}
-		nested := key + ": " + only
-		if outer, inner, ok := strings.Cut(key, "."); ok && outer == "endpoints" {
-			nested = "endpoints: [{path: /a, interval: 2s, " + inner + ": " + only + "}]"
-		} else if ok {
-			nested = outer + ": {" + inner + ": " + only + "}"
-		}
-		if !strings.HasPrefix(nested, "endpoints") {
-			nested += "\nendpoints: [{path: /a, interval: 2s}]"
-		}
-		given, err := Parse("given.yaml", []byte(nested+"\nupstream: http://127.0.0.1:9000\n"), nil)
 		if err != nil {
 			t.Error(err)
-			continue
-		}
-		absent, err := Parse("absent.yaml", []byte("endpoints: [{path: /a, interval: 2s}]\n\nupstream: http://127.0.0.1:9000\n"), nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		given.Endpoints[0].Line = absent.Endpoints[0].Line
-		if !reflect.DeepEqual(given, absent) {
-			t.Errorf("%s: %s is not the default", key, only)
 		}
 	}
 }

@@ -1,16 +1,10 @@
 package config
 
 import (
+	"io/fs"
 	"log/slog"
 	"time"
 )
-
-// notYet lists the settings that are parsed but whose behaviour is not built, each with the one value that
-// is accepted; "" accepts no value at all. When the behaviour is there, its line goes.
-var notYet = map[string]string{
-	"tls":                "",
-	"max_connection_age": "0s",
-}
 
 // A field is one key of a mapping. All the keys that there are stand below.
 type field struct {
@@ -22,6 +16,7 @@ type field struct {
 func (c *Config) fields() object {
 	return object{
 		{name: "listen", value: scalar[string]{&c.Listen, address}},
+		{name: "listen_mode", value: scalar[fs.FileMode]{&c.ListenMode, fileMode}},
 		{name: "upstream", value: baseURL(&c.Upstream), required: true},
 		{name: "admin", value: scalar[string]{&c.Admin, addressOrNone}},
 		{name: "admin_hosts", value: texts(&c.AdminHosts, hostName)},
@@ -30,7 +25,9 @@ func (c *Config) fields() object {
 		{name: "origins", value: texts(&c.Origins, origin)},
 		{name: "tls", value: optional[TLS]{&c.TLS, (*TLS).fields}},
 		{name: "trusted_proxies", value: texts(&c.TrustedProxies, network)},
+		{name: "proxy_protocol", value: texts(&c.ProxyProtocol, network)},
 		{name: "compression", value: scalar[bool]{&c.Compression, boolean}},
+		{name: "drain_delay", value: scalar[time.Duration]{&c.DrainDelay, duration(0)}},
 		{name: "drain", value: scalar[time.Duration]{&c.Drain, duration(0)}},
 		{name: "max_connection_age", value: scalar[time.Duration]{&c.MaxConnectionAge, duration(0)}},
 		{name: "log", value: c.Log.fields()},

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"math"
 	"regexp"
@@ -71,6 +72,15 @@ var count = kind[int]{"a whole number of at least 1", number("integer", "minimum
 		return 0, errKind
 	}
 	return int(v), nil
+}}
+
+// fileMode is written in octal, as chmod takes it.
+var fileMode = kind[fs.FileMode]{"a file's mode in octal, such as 0660, or 0666 for all users of the machine", form{"type": []string{"string", "integer"}}, func(text string) (fs.FileMode, error) {
+	v, err := strconv.ParseUint(text, 8, 32)
+	if err != nil || v > 0o777 {
+		return 0, errKind
+	}
+	return fs.FileMode(v), nil
 }}
 
 // rate takes 0 for no limit, and fractions: one request in ten seconds is 0.1.

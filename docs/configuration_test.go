@@ -27,15 +27,14 @@ func read(t *testing.T, file string) string {
 // A setting is one row of the tables of configuration.md.
 type setting struct {
 	key, preset, example string // preset is YAML, or "required" or "absent"
-	notYet               bool
 }
 
-var row = regexp.MustCompile("(?m)^\\| `([a-z_.]+)` \\| [^|]+ \\| ([^|]+) \\| `([^|]+)` \\| ([^|]+) \\|$")
+var row = regexp.MustCompile("(?m)^\\| `([a-z_.]+)` \\| [^|]+ \\| ([^|]+) \\| `([^|]+)` \\| [^|]+ \\|$")
 
 func settings(t *testing.T) (all []setting) {
 	t.Helper()
 	for _, m := range row.FindAllStringSubmatch(read(t, "configuration.md"), -1) {
-		all = append(all, setting{m[1], strings.Trim(m[2], "`"), m[3], strings.Contains(m[4], "not yet supported")})
+		all = append(all, setting{m[1], strings.Trim(m[2], "`"), m[3]})
 	}
 	return all
 }
@@ -102,7 +101,7 @@ func TestSettings(t *testing.T) {
 }
 
 // TestSettingExamples holds that the example of each setting is understood and
-// is not the default, or is refused as not yet supported where it is said to be.
+// is not the default.
 func TestSettingExamples(t *testing.T) {
 	plain, err := parse(nil)
 	if err != nil {
@@ -111,13 +110,9 @@ func TestSettingExamples(t *testing.T) {
 	for _, s := range settings(t) {
 		got, err := parse(map[string]string{s.key: s.example})
 		switch {
-		case s.notYet && err == nil:
-			t.Errorf("%s: %s is accepted: it is supported now, say so in configuration.md and README.md", s.key, s.example)
-		case s.notYet && !strings.Contains(err.Error(), "not yet supported"):
-			t.Errorf("%s: %v", s.key, err)
-		case !s.notYet && err != nil:
+		case err != nil:
 			t.Errorf("%s: %s is not understood: %v", s.key, s.example, err)
-		case !s.notYet && reflect.DeepEqual(got, plain):
+		case reflect.DeepEqual(got, plain):
 			t.Errorf("%s: %s is no other than what it is without", s.key, s.example)
 		}
 	}

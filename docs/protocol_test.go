@@ -223,7 +223,7 @@ func codes(t *testing.T) (found []string) {
 // of the server, without tests.
 func inspect(t *testing.T, visit func(ast.Node)) {
 	t.Helper()
-	for _, folder := range []string{"..", "../config", "../passthrough", "../poller", "../proxy", "../tracing"} {
+	for _, folder := range []string{"..", "../config", "../listen", "../passthrough", "../poller", "../proxy", "../tracing"} {
 		files, _ := filepath.Glob(folder + "/*.go")
 		for _, file := range files {
 			if strings.HasSuffix(file, "_test.go") {

@@ -121,13 +121,18 @@ func (a *answer) outcome(r *http.Request) int {
 	return a.status
 }
 
+// logsAccess reports whether there is to be a line for each request.
+func (p *Proxy) logsAccess() bool {
+	return p.access != nil && p.access.Enabled(context.Background(), slog.LevelInfo)
+}
+
 // ended takes note of an answer when it has been given, or broken off.
 func (p *Proxy) ended(a *answer, r *http.Request) {
 	p.counts.ended(a.way, a.outcome(r), time.Since(a.started))
 	if a.span != nil {
 		a.endSpan(r)
 	}
-	if p.access == nil || a.upgraded {
+	if !p.logsAccess() || a.upgraded {
 		return
 	}
 	sent := a.bytes.Load()

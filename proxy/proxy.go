@@ -51,7 +51,7 @@ type Proxy struct {
 // works.
 type Options struct {
 	Log       *slog.Logger      // nil: nothing is logged
-	Access    *slog.Logger      // takes a line for each request and each socket; nil: none is written
+	Access    *slog.Logger      // takes a line for each request and each socket; nil, or not enabled: none is written
 	Tracer    Tracer            // makes spans of polls and requests; nil: there are none
 	Transport http.RoundTripper // to the upstream; nil: one with sane limits
 }

@@ -34,27 +34,22 @@ func (s *socket) leaveIn(d time.Duration) {
 	}
 }
 
-// left is how long the socket may go on. Not limited: as long as it likes.
-func (s *socket) left() (d time.Duration, limited bool) {
-	s.mu.Lock()
-	leave := s.leave
-	s.mu.Unlock()
-	if lifetime := s.p.lifetime(s.share); leave == 0 && lifetime > 0 {
-		leave = s.opened + int64(lifetime)
-	}
-	return time.Duration(leave - ticks()), leave != 0
-}
-
 // rotate ends the socket if its time is over. Otherwise it returns when to look
 // again, no later than d from now.
 func (s *socket) rotate(d time.Duration) (again time.Duration, over bool) {
-	left, limited := s.left()
+	s.mu.Lock()
+	until, reason := s.leave, "shutting down"
+	s.mu.Unlock()
+	if lifetime := s.p.lifetime(s.share); until == 0 && lifetime > 0 {
+		until, reason = s.opened+int64(lifetime), "connect again"
+	}
+	left := time.Duration(until - ticks())
 	switch {
-	case !limited:
+	case until == 0:
 		return d, false
 	case left > 0:
 		return min(d, left), false
 	}
-	s.end(websocket.StatusGoingAway, "connect again")
+	s.end(websocket.StatusGoingAway, reason)
 	return 0, true
 }

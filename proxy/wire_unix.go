@@ -10,12 +10,18 @@ import (
 // descriptor returns what gives access to a connection's descriptor; nil where it
 // has none of its own, such as under TLS.
 func descriptor(conn net.Conn) syscall.RawConn {
-	tcp, ok := conn.(*net.TCPConn)
+	if behind, ok := conn.(interface{ Raw() net.Conn }); ok { // a PROXY protocol header was read, and what came with it
+		conn = behind.Raw()
+	}
+	own, ok := conn.(interface {
+		syscall.Conn
+		SetWriteBuffer(bytes int) error
+	})
 	if !ok {
 		return nil
 	}
-	tcp.SetWriteBuffer(sendBuffer)
-	raw, err := tcp.SyscallConn()
+	own.SetWriteBuffer(sendBuffer)
+	raw, err := own.SyscallConn()
 	if err != nil {
 		return nil
 	}

@@ -1,0 +1,38 @@
+package listen
+
+import (
+	"crypto/tls"
+	"fmt"
+	"sync/atomic"
+)
+
+// A Certificate is what a server proves by who it is. It can be replaced while
+// it is in use. The zero value has none.
+type Certificate struct {
+	pair atomic.Pointer[tls.Certificate]
+}
+
+// LoadPair reads a certificate and its key from PEM files.
+func LoadPair(cert, key string) (*tls.Certificate, error) {
+	pair, err := tls.LoadX509KeyPair(cert, key)
+	if err != nil {
+		return nil, fmt.Errorf("tls: %w", err)
+	}
+	return &pair, nil
+}
+
+// Set has connections to come be given another one.
+func (c *Certificate) Set(pair *tls.Certificate) { c.pair.Store(pair) }
+
+// Config returns how TLS is spoken: 1.2 at least, with the suites that Go thinks
+// well of, and HTTP/2 for those who can. A WebSocket needs HTTP/1.1, and
+// browsers ask for that (RFC 8441 is not offered, for they would prefer it).
+func (c *Certificate) Config() *tls.Config {
+	return &tls.Config{
+		MinVersion: tls.VersionTLS12,
+		NextProtos: []string{"h2", "http/1.1"},
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+			return c.pair.Load(), nil
+		},
+	}
+}
