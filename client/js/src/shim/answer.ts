@@ -29,7 +29,7 @@ export const keepable = (a: Answer) =>
 
 // Beginnings of the names of headers that do not depend on the document. Of any other (a count of pages, a cursor)
 // nobody knows what it is for the next document.
-const inert = /^(content-(type|len|enc|lang|sec)|date$|age$|etag|expires|pragma|cache-|pollbridge-|vary|server|via|connection|keep-|transfer-|acce|alt-svc|strict-|referrer-|permissions-|cross-origin-|x-(powered|content-type|frame|xss|request-id|corr|runtime|resp|cache|amz)|cf-|nel|report)/
+const inert = /^(content-(type|len|enc|lang|sec)|date$|age$|etag|expires|pragma|cache-|pollbridge-|vary|server|via|connection|keep-|transfer-|acce|alt-svc|strict-|referrer-|permissions-|cross-origin-|x-(powered|content-type|frame|xss|request-id|corr|runtime|cache|amz)|cf-|nel|report)/
 
 /** Reports whether a document that came another way would have come with the same headers. */
 export const plain = (a: Answer) => a.headers.every((h) => inert.test(h[0])) && (!header(a, 'etag') || a.version === tag(a))

@@ -34,7 +34,7 @@ function ask(input: any, init: RequestInit = {}): [Round, AbortSignal?] | undefi
   if (isExcluded(url) || (!ours && (init.credentials ?? input.credentials) !== 'include')) return
   if (!ours || !/^get$/i.test(method)) return [begin(method, url)]
   const { headers, signal, credentials, mode, cache, integrity, keepalive } = new Request(input, init)
-  const simple = cache === 'default' && !integrity && !keepalive && !signal.aborted && /^(cors|same-origin)$/.test(mode) &&
+  const simple = cache === 'default' && !integrity && !keepalive && !signal.aborted && mode !== 'no-cors' &&
     (credentials === 'include' || (credentials !== 'omit' && url.origin === location.origin))
   return [begin(method, url, simple ? headers : undefined), signal]
 }

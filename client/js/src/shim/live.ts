@@ -52,10 +52,10 @@ function makeConnection(url: string, headers: Record<string, string> | undefined
       try {
         receive(JSON.parse(protect(data)))
       } catch {
-        lost(1007) // what cannot be understood
+        lost() // what cannot be understood
       }
     }
-    socket.onclose = ({ code }) => lost(code)
+    socket.onclose = lost
   }
 
   function receive(m: Message) {
@@ -69,10 +69,9 @@ function makeConnection(url: string, headers: Record<string, string> | undefined
   }
 
   /** The next poll after a delay (full jitter) comes back. */
-  function lost(code: number) {
+  function lost() {
     if (opened && Date.now() - opened > 5 * second) tries = 0
-    const fault = code > 1006 && code < 1010 // which does not mend itself
-    notBefore = Date.now() + Math.random() * Math.min(300 * second, 500 * 2 ** tries++) + (fault ? 30 * second : 0)
+    notBefore = Date.now() + Math.random() * Math.min(300 * second, 500 * 2 ** tries++)
     hangUp()
   }
 
@@ -94,7 +93,6 @@ function makeConnection(url: string, headers: Record<string, string> | undefined
       }
       return true
     }
-    if (type === 'stale') become(live, false)
     if (type === 'patch') {
       if (!live.version || from !== live.version) return !live.version // it is under way
       try {
@@ -109,7 +107,7 @@ function makeConnection(url: string, headers: Record<string, string> | undefined
       live.isOrdered = true
     } else {
       if (type === 'current' && version !== live.version) return false
-      if (type === 'current') become(live, true)
+      if (/stale|current/.test(type)) become(live, type === 'current')
       return true
     }
     live.data = data

@@ -11,7 +11,7 @@ const now = () => performance.now()
 type Poll = ReturnType<typeof makePoll>
 
 /** One URL, with the headers that it is asked for with, and what is known of it. */
-function makePoll({ url, path, spelled }: Asked) {
+function makePoll({ url, path }: Asked) {
   // When it was asked for, and when the network had answered.
   let n = 0, first = 0, last = 0, answered = 0
   let tight = 0 // how sure it is that an answer brings about the next request
@@ -23,7 +23,7 @@ function makePoll({ url, path, spelled }: Asked) {
   let proved = false // that the network says what is live
   let versions: string[] = [] // that were live on this connection, the newest last
   let spelt: unknown, text: string | undefined // the live document, as text
-  let burst = 0, burstBegan = 0
+  let burst = 0 // answers since the last look
 
   /** Milliseconds between two requests, on average. */
   const pace = () => (n > 1 ? (last - first) / (n - 1) : 0)
@@ -86,7 +86,7 @@ function makePoll({ url, path, spelled }: Asked) {
       since = now()
       live = watch(asked, (isNew) => {
         const { isLive, version, url: known } = live!
-        if (isLive && spelled !== path && known !== path) return leave('another each time') // to the server
+        if (isLive && asked.spelled !== path && known !== path) return leave('another each time') // to the server
         if (isLive) versions = [...versions.slice(-7), version!]
         else versions = [], proved = false
         prove()
@@ -110,6 +110,7 @@ function makePoll({ url, path, spelled }: Asked) {
 
     tidy() {
       const t = now()
+      burst = 0
       if (t - last > Math.max(10 * second, 3 * pace())) leave()
       else if (t - since > 15 * second && !live!.version) leave('no document')
     },
@@ -122,8 +123,7 @@ function makePoll({ url, path, spelled }: Asked) {
       if (!isLive) return 'not live'
       if (!real || !proved) return 'unproved'
       if (Math.max(t - real.started, Date.now() - real.date) > Math.max(30 * second, 5 * pace())) return 'check'
-      if (t - burstBegan > second) burst = 0, burstBegan = t
-      if (++burst > 50) return 'burst'
+      if (++burst > 100) return 'burst'
       const same = real.version === version
       if (!same && !plain(real)) return 'headers'
       let text = same ? real.text : undefined
@@ -142,6 +142,7 @@ let due = false // connections are to be opened anew
 let writing = 0 // requests
 let renewed = -long
 let cookies: string | undefined
+const statistics = /_(ga|gid|gcl|fbp|hj|pk_|uet|cl)[^;]*/g // cookies that change all the time, and are nobody's login
 let sweeper: any
 
 const watched = () => [...polls.values()].filter((p) => p.isWatched())
@@ -173,7 +174,7 @@ function sweep() {
 function pollOf(target: URL, headers: Iterable<Header>): Poll | undefined {
   const asked = read(target, headers)
   if (!asked) return
-  if (cookies !== (cookies = document.cookie)) doubt()
+  if (cookies !== (cookies = document.cookie.replace(statistics, ''))) doubt()
   if (due && !writing && now() - renewed > 10 * second) {
     due = false
     renewed = now()

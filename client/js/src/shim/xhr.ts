@@ -108,8 +108,15 @@ export function patchXHR() {
       fire(xhr, 'loadstart', 0)
       return later(() => deliver(xhr, call, answer))
     }
-    xhr.addEventListener('loadend', () => (calls.get(xhr) === call ? ended(xhr.status, () => copy(xhr, url, round)) : ended(0)), { once: true })
-    native()
+    const end = () => (calls.get(xhr) === call ? ended(xhr.status, () => copy(xhr, url, round)) : ended(0))
+    xhr.addEventListener('loadend', end, { once: true })
+    try {
+      native()
+    } catch (error) { // a synchronous one, which has no events then
+      xhr.removeEventListener('loadend', end)
+      ended(0)
+      throw error
+    }
   })
 
   /** Wraps what is another thing while a request is answered from memory. */

@@ -290,7 +290,7 @@ test('what the shim answers cannot be told from what the network answers', optio
     for (const [name, source] of Object.entries(programs)) {
       await t.test(name, async () => {
         const wanted = await run(plain, source)
-        if (answered > 25) answered = await shimmed.evaluate(() => new Promise((resolve) => setTimeout(resolve, 1000, 0)))
+        if (answered > 50) answered = await shimmed.evaluate(() => new Promise((resolve) => setTimeout(resolve, 2100, 0)))
         await shimmed.evaluate(() => { pollbridgeShim.notes.length = 0 })
         assert.deepEqual(JSON.parse(await run(shimmed, source)), JSON.parse(wanted))
         const notes = await shimmed.evaluate(() => pollbridgeShim.notes)
