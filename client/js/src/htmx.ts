@@ -27,17 +27,19 @@ interface Api4 {
  * it; htmx 4 does not.
  */
 export function extend(htmx: Htmx, client: Pick<Client, 'watch'> = { watch }): void {
-  const handles = new WeakMap<Element, Handle>()
+  const watched = new WeakMap<Element, { url: string; handle: Handle }>()
   const swapping = new Map<string, string>() // by URL: the HTML that is being swapped in
 
   const close = (element: Element) => {
-    handles.get(element)?.close()
-    handles.delete(element)
+    watched.get(element)?.handle.close()
+    watched.delete(element)
   }
   const open = (element: Element, url: string | null | undefined, swap: (html: string) => unknown) => {
-    if (!url || handles.has(element)) return
+    if (watched.get(element)?.url === url) return
+    close(element)
+    if (!url) return
     const handle = client.watch(url)
-    handles.set(element, handle)
+    watched.set(element, { url, handle })
     let shown = swapping.get(url) // an element that replaces itself holds this already
     const push = async () => {
       if (!element.isConnected) return close(element)
@@ -79,7 +81,7 @@ export function extend(htmx: Htmx, client: Pick<Client, 'watch'> = { watch }): v
     htmx_after_process(root: Element) {
       for (const element of [root, ...root.querySelectorAll('[hx-watch]')]) {
         const url = element.getAttribute('hx-watch')
-        if (!url) continue
+        if (!url || element.closest('[hx-ignore]')) continue
         api4.htmxProp(element)
         const attribute = (name: string) => api4.attributeValue(element, name) ?? undefined
         open(element, url, (text) =>

@@ -13,7 +13,8 @@ interface JQuery {
  *     transport($)
  */
 export function transport($: JQuery, fetch: PolledFetch = polled): void {
-  $.ajaxTransport('+*', ({ type, url, async, username, xhrFields, mimeType }) => {
+  $.ajaxTransport('+*', ({ type, url: asked, async, cache, username, xhrFields, mimeType }) => {
+    const url = cache === false ? asked.replace(/[?&]_=\d+$/, '') : asked // what only keeps caches away makes each poll another
     if (type !== 'GET' || !async || username || xhrFields || mimeType || !fetch.asks(url)) return undefined
 
     const abort = new AbortController()

@@ -78,6 +78,35 @@ test('TanStack Query watches again when a component is back', options, async (t)
   assert.equal((await notes('again'))[0][0], 1, 'until then it shows what is in the cache')
 })
 
+for (const bridge of [true, false]) {
+  test(`pollbridge/fetch asks for nothing that the page does not, ${bridge ? 'where no rule matches' : 'without pollbridge'}`, options, async (t) => {
+    const site = await startSite(t, { bridge })
+    const program = (await build(['test/browser/pages/fetcher.ts']))['fetcher.js']
+    let jobs = 0
+    site.backend.set('/api/next-job', () => ({ job: ++jobs }))
+    site.backend.set('/page', `<!doctype html><meta charset=utf-8><link rel=icon href=data:,><script type=module>${program}</script>`)
+    const tab = await site.open('/empty')
+    let tried = 0, told = false
+    tab.on('websocket', (socket) => {
+      tried++
+      socket.on('framereceived', ({ payload }) => (told ||= payload.includes('not_found')))
+    })
+    await tab.goto(site.origin + '/page')
+    const polls = bridge ? 20 : 50
+    const got = tab.evaluate(async (polls) => {
+      const got = []
+      for (let i = 0; i < polls; i++) {
+        got.push((await polled('/api/next-job').then((response) => response.json())).job)
+        await new Promise((resolve) => setTimeout(resolve, 100))
+      }
+      return got
+    }, polls)
+    await until(() => (bridge ? told : tried >= 3), 'it to learn that the URL cannot be watched')
+    assert.deepEqual(await got, Array.from({ length: polls }, (_, i) => i + 1))
+    assert.equal(jobs, polls)
+  })
+}
+
 for (const version of [2, 4]) {
   test(`htmx ${version} swaps what replaces itself once for each change`, options, async (t) => {
     const site = await startSite(t, { yaml: rules('/parts/self') })

@@ -30,7 +30,7 @@ function SWR({ url, notes }: { url: string; notes: Notes }) {
 }
 
 function TanStack({ url, notes }: { url: string; notes: Notes }) {
-  const { data, error } = useQuery({ ...watchQuery<Document>(url), retry: false })
+  const { data, error } = useQuery({ ...watchQuery<Document>(url), queryKey: ['mine', url], retry: false })
   notes.push([data?.n, (error as Failure | null)?.code])
   return null
 }

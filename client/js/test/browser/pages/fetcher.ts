@@ -1,0 +1,3 @@
+import { fetch } from 'pollbridge/fetch'
+
+Object.assign(window, { polled: fetch })
