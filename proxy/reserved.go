@@ -40,6 +40,7 @@ func (p *Proxy) serveReserved(w *answer, r *http.Request, name string) {
 	case name == "identity":
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		w.Header().Set("Cache-Control", "no-store")
+		w.Header().Set("X-Content-Type-Options", "nosniff")
 		io.WriteString(w, p.identity(r))
 	default:
 		js.Serve(w, r, name)

@@ -28,7 +28,7 @@ export function createClient(options: Options = {}): Client {
   let most = 300 * second // between two tries, where there may never be a pollbridge
   let tries = 0
   let suspended = false
-  let hidden = 0 // since when the page is
+  let hidden: any = document?.hidden && now() // since when the page is
   let ticked: number
   let retry: any, beat: any
   let wrote = 0 // until when answers may not be from before a write
@@ -224,8 +224,7 @@ export function createClient(options: Options = {}): Client {
 
   function watch(url: string | URL, onData?: any, extra?: WatchOptions): Handle<any> {
     if (life.signal.aborted) throw new Error('pollbridge: the client is closed')
-    const target = new URL(url, base)
-    target.hash = ''
+    const target = new URL((url + '').split('#')[0]!, base)
     const { href } = target, path = target.pathname + target.search
     let s = subscriptions.get(href)!
     const fresh = !s
@@ -263,7 +262,7 @@ export function createClient(options: Options = {}): Client {
           const request = new Request(input.url ? input : new URL(input, base), init)
           s = subscriptions.get(request.url)
           const { state, told, type, text, headers } = s!
-          if (told && state.status === 'live' && now() > wrote && request.method === 'GET' && (request.cache || 'default') === 'default' && !request.signal?.aborted && (type || !text) &&
+          if (told && state.status === 'live' && now() > wrote && request.method === 'GET' && request.credentials !== 'omit' && (request.cache || 'default') === 'default' && !request.signal?.aborted && (type || !text) &&
             [...request.headers].every(([name, value]) => /^(accept|content-type)$/.test(name) || new Headers(headers).get(name) === value)) {
             const response = new Response(text ? state.data : JSON.stringify(state.data), { headers: { 'content-type': type || 'application/json', etag: `"${state.version}"` } })
             return Object.defineProperty(response, 'url', { value: request.url })

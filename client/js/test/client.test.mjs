@@ -282,7 +282,7 @@ test('fetch answers from what is live, and else asks the network', async (t) => 
   const before = site.backend.count('/api/a')
   for (const [input, init] of [
     [url, { cache: 'reload' }], [url, { cache: 'no-store' }], [url, { headers: { authorization: 'Bearer x' } }], [url, { headers: { range: 'bytes=0-1' } }],
-    [url, { method: 'HEAD' }], [url + '?x=1'], [url + 'b'], [new Request(url, { cache: 'no-cache' })],
+    [url, { method: 'HEAD' }], [url, { credentials: 'omit' }], [url + '?x=1'], [url + 'b'], [new Request(url, { cache: 'no-cache' })],
   ]) {
     const n = calls.length
     const r = await counted.fetch(input, init)

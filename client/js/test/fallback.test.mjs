@@ -59,6 +59,25 @@ test('without event streams its polls wait, and after that it polls', async (t) 
   await until(() => handle.getSnapshot().data.n === 10)
 })
 
+test('a token that expires while an event stream is read is asked for again', async (t) => {
+  const backend = await startBackend()
+  const proxy = await startPollbridge(`upstream: "${backend.origin}"\nendpoints:\n  - {path: /api/, interval: 50ms, vary: [Authorization]}\n`)
+  const box = await startMiddlebox(proxy.origin, { upgrade: true })
+  t.after(async () => { box.close(); await proxy.stop(); backend.close() })
+  let good = 'Bearer 1', given = 'Bearer 1'
+  backend.set('/api/a', (req, res) => (req.headers.authorization === good ? { token: good } : void res.writeHead(401).end()))
+  const client = createClient({ url: box.origin + '/.pollbridge/socket', WebSocket, interval: 100, headers: () => ({ Authorization: given }) })
+  t.after(() => client.close())
+  const handle = client.watch('/api/a')
+  await until(() => handle.status === 'live' && box.seen.includes('events'))
+  good = given = 'Bearer 2'
+  await until(() => handle.getSnapshot().data.token === 'Bearer 2')
+  assert.ok(!box.seen.includes('waits'), String(box.seen))
+  good = 'Bearer 3'
+  await until(() => handle.status === 'ended')
+  assert.equal(handle.getSnapshot().error.code, 'unauthorized')
+})
+
 test('transports says which there are', async (t) => {
   for (const [transports, blocks, kinds] of [
     [['poll'], {}, ['plain', 'waits']],
