@@ -38,7 +38,6 @@ type operation struct {
 // What is shown of a change is bounded, as what upstreams send is not.
 const (
 	maxPatch      = 256 << 10 // bytes of patches that are looked into
-	maxBefore     = 1 << 20   // and of documents
 	maxOperations = 40
 	maxPath       = 400 // bytes
 	maxValue      = 200
@@ -132,7 +131,7 @@ var (
 // is told as far as the operations before can be followed.
 func tellValues(operations []operation, c *poller.PatchedChange) {
 	var root any
-	known := len(c.Before) > 0 && len(c.Before) <= maxBefore && decode(c.Before, &root) == nil
+	known := len(c.Before) > 0 && decode(c.Before, &root) == nil
 	for i := range operations[:min(len(operations), maxOperations)] {
 		o := &operations[i]
 		if o.value != nil {

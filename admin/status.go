@@ -231,5 +231,6 @@ func writeJSON(w http.ResponseWriter, v any) {
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-cache") // who asks wants to know how it is now
 	w.Write(text)
 }

@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -239,5 +241,27 @@ func TestDocumentsAreSmall(t *testing.T) {
 	}
 	if s := a.processStatus(); s.Totals.Watchers != 10_000 || s.Totals.Counts.Changed != 10_000 || len(s.Rules) != maxRules {
 		t.Errorf("%d watchers, %d changes, %d rules", s.Totals.Watchers, s.Totals.Counts.Changed, len(s.Rules))
+	}
+}
+
+// TestDashboardDocument: docs/dashboard.md has every state, and all that can be
+// asked for.
+func TestDashboardDocument(t *testing.T) {
+	text, err := os.ReadFile("../docs/dashboard.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{fmt.Sprintf("| %d resources;", pageSize), "`page`, `rule`, `state`, `text` and `order`"}
+	for _, s := range states {
+		want = append(want, "| "+string(s)+" | ")
+	}
+	var all []string
+	for _, o := range orders {
+		all = append(all, "`"+string(o)+"`")
+	}
+	for _, w := range slices.Concat(want, []string{"(" + strings.Join(all, ", ") + ")"}) {
+		if !strings.Contains(string(text), w) {
+			t.Errorf("docs/dashboard.md does not say %q", w)
+		}
 	}
 }

@@ -84,9 +84,12 @@ type history struct {
 	lookedAt time.Time // when somebody last looked at the documents
 }
 
-// lookTime is how long documents that are replaced are kept from when somebody
-// last looked.
-const lookTime = time.Minute
+// While somebody looks, and so long after, documents that are replaced are kept,
+// if they are no larger.
+const (
+	lookTime  = time.Minute
+	maxBefore = 1 << 20 // bytes
+)
 
 // poll takes note of a poll.
 func (h *history) poll(p *Poll, w watched) {
@@ -119,6 +122,9 @@ func (h *history) latest() Poll {
 func (h *history) change(c Change) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if c.before != nil && len(c.before.Bytes()) > maxBefore {
+		c.before = nil
+	}
 	if c.At.Sub(h.lookedAt) > lookTime {
 		c.before = nil
 		for i := range h.changes.items {

@@ -215,7 +215,8 @@ func (p *Poller) Resources(s Selection) (part []ResourceStatus, total int) {
 
 // Resource returns the resource of an ID; not ok where it is not polled, or
 // not any more. With documents it keeps, for a minute from now on, those that
-// are replaced, so that a change can be shown with what was there before.
+// are replaced, unless they are large, so that a change can be shown with what
+// was there before.
 func (p *Poller) Resource(id string, documents bool) (res Resource, ok bool) {
 	for _, r := range p.resources() {
 		if r.id() == id {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -312,4 +313,63 @@ func TestSavedNeverFalls(t *testing.T) {
 			t.Errorf("%+v: got %g and %g", step, s.Avoided, s.Saved)
 		}
 	}
+}
+
+// TestDashboardDocument: docs/dashboard.md says how much is remembered.
+func TestDashboardDocument(t *testing.T) {
+	text, err := os.ReadFile("../docs/dashboard.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{fmt.Sprintf("its last %d polls", keptPolls), fmt.Sprintf("its last %d changes", keptChanges)} {
+		if !strings.Contains(string(text), want) {
+			t.Errorf("docs/dashboard.md does not say %q", want)
+		}
+	}
+}
+
+// TestDocumentsAreKeptWhileSomebodyLooks: and no longer, nor where they are large.
+func TestDocumentsAreKeptWhileSomebodyLooks(t *testing.T) {
+	run(t, func(t *testing.T, p *Poller, u *upstream) {
+		pad := 100
+		u.answer(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			fmt.Fprintf(w, `{"n":%d,"pad":"%s"}`, u.count(), strings.Repeat("x", pad))
+		})
+		defer mustWatch(t, p, Request{Rule: rule(), URL: "/x"}).Close()
+		kept := func(documents bool) (n int) {
+			r, _ := p.Resource(only(t, p).ID, documents)
+			for _, c := range r.Changes {
+				if c.Before != nil {
+					n++
+				}
+			}
+			return n
+		}
+		settle(5 * time.Second)
+		if n := kept(true); n != 0 {
+			t.Errorf("%d documents were kept before anybody looked", n)
+		}
+		settle(5 * time.Second)
+		if n := kept(false); n != 0 {
+			t.Errorf("%d documents are shown to one who may not see them", n)
+		}
+		if n := kept(true); n < 4 || n > 6 {
+			t.Errorf("%d documents are kept after five changes", n)
+		}
+		pad = maxBefore
+		settle(20 * time.Second)
+		if n := kept(true); n != 0 {
+			t.Errorf("%d large documents are kept", n)
+		}
+		pad = 100
+		settle(20 * time.Second)
+		if n := kept(true); n != keptChanges {
+			t.Errorf("%d documents are kept while somebody looks, want %d", n, keptChanges)
+		}
+		settle(2 * lookTime)
+		if n := kept(false) + kept(true); n != 0 {
+			t.Errorf("%d documents are kept long after anybody looked", n)
+		}
+	})
 }
