@@ -26,9 +26,12 @@ endpoints:
 			c, _ := w.handshake("GET /api/x HTTP/1.1\r\n" + upgradeLines + "\r\n")
 			go func() {
 				for {
-					_, payload, err := c.readFrame()
+					first, payload, err := c.readFrame()
 					if err != nil {
 						return
+					}
+					if first == opPing {
+						continue
 					}
 					n := 2 + len(payload)
 					if len(payload) > 125 {
