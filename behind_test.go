@@ -26,11 +26,19 @@ var proxies = []struct {
 	listen   string // what to write another address for
 	command  []string
 	preamble string // before the configuration, for the test alone
+	protocol bool   // it says by the PROXY protocol who the client is
+	unix     bool   // pollbridge is to listen on a Unix socket
 }{
-	{"nginx", "listen 80;", []string{"nginx", "-e", "stderr", "-p", "DIR", "-c", "FILE"}, "daemon off; pid DIR/pid; error_log stderr;\n"},
-	{"caddyfile", ":80 {", []string{"caddy", "run", "--adapter", "caddyfile", "--config", "FILE"}, "{\n\tadmin off\n}\n"},
-	{"haproxy", "bind :80", []string{"haproxy", "-db", "-f", "FILE"}, ""},
+	{"nginx", "listen 80;", nginxCommand, nginxPreamble, false, false},
+	{"nginx", "listen 80;", nginxCommand, nginxPreamble, false, true},
+	{"caddyfile", ":80 {", []string{"caddy", "run", "--adapter", "caddyfile", "--config", "FILE"}, "{\n\tadmin off\n}\n", false, false},
+	{"haproxy", "bind :80", []string{"haproxy", "-db", "-f", "FILE"}, "", false, false},
+	{"haproxy-tcp", "bind :80", []string{"haproxy", "-db", "-f", "FILE"}, "", true, false},
 }
+
+var nginxCommand = []string{"nginx", "-e", "stderr", "-p", "DIR", "-c", "FILE"}
+
+const nginxPreamble = "daemon off; pid DIR/pid; error_log stderr;\n"
 
 // TestBehind runs pollbridge behind each server that docs/behind.md is about,
 // configured as it says.
@@ -38,7 +46,11 @@ func TestBehind(t *testing.T) {
 	t.Parallel()
 	yaml := oneBlock(t, behind, "yaml")
 	for _, proxy := range proxies {
-		t.Run(proxy.language, func(t *testing.T) {
+		name := proxy.language
+		if proxy.unix {
+			name += "-unix"
+		}
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			program, err := exec.LookPath(proxy.command[0])
 			if err != nil && os.Getenv("POLLBRIDGE_PROXIES") == "required" {
@@ -46,10 +58,20 @@ func TestBehind(t *testing.T) {
 			} else if err != nil {
 				t.Skipf("%s is not installed", proxy.command[0])
 			}
-			b := &behindProxy{T: t, api: newAPI(t)}
+			b := &behindProxy{T: t, api: newAPI(t), hops: "127.0.0.2, 127.0.0.1"}
 			b.api.set("/api/orders", orders("open"))
-			b.running = serveConfig(t, strings.NewReplacer(`"127.0.0.1:8080"`, "127.0.0.1:0\nadmin: 127.0.0.1:0\nlimits: {connections_per_client: 2}",
-				docAPI, b.api.URL, docInterval, "20ms").Replace(yaml))
+			listen, trusts := "127.0.0.1:0", "trusted_proxies:"
+			if proxy.unix {
+				listen = "unix:" + filepath.Join(open(t, t.TempDir()), "pollbridge.sock") + "\nlisten_mode: 0666"
+			}
+			if proxy.protocol {
+				trusts, b.hops = "proxy_protocol:", "127.0.0.2"
+			}
+			b.running = serveConfig(t, strings.NewReplacer(`"127.0.0.1:8080"`, listen+"\nadmin: 127.0.0.1:0\nlimits: {connections_per_client: 2}",
+				docAPI, b.api.URL, docInterval, "20ms", "trusted_proxies:", trusts).Replace(yaml))
+			if proxy.unix {
+				b.running.address = "unix:" + b.running.address // as nginx writes it
+			}
 			b.front = freeAddress(t)
 			b.run(program, proxy.command[1:], proxy.preamble+b.configure(oneBlock(t, behind, proxy.language), proxy.listen))
 			t.Run("get", func(t *testing.T) { b.get(t) })
@@ -68,6 +90,18 @@ type behindProxy struct {
 	api     *api
 	running *running
 	front   string // host:port of the server
+	hops    string // what the API is told last of whom a client at 127.0.0.2 came by
+}
+
+// open lets every user into a directory of a test, and returns it.
+func open(t *testing.T, dir string) string {
+	t.Helper()
+	for _, d := range []string{dir, filepath.Dir(dir)} {
+		if err := os.Chmod(d, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
 }
 
 // configure puts the test's addresses into a configuration of the document.
@@ -85,8 +119,7 @@ func (b *behindProxy) configure(text, listen string) string {
 
 // run starts the server and waits until it answers.
 func (b *behindProxy) run(program string, args []string, config string) {
-	dir := b.TempDir()
-	os.Chmod(dir, 0o755)
+	dir := open(b.T, b.TempDir())
 	file := filepath.Join(dir, "config")
 	place := strings.NewReplacer("DIR", dir, "FILE", file)
 	if err := os.WriteFile(file, []byte(place.Replace(config)), 0o644); err != nil {
@@ -181,7 +214,7 @@ func (b *behindProxy) passes(t *testing.T) {
 		if h.Get("X-Probe") == "" {
 			continue
 		}
-		if hops := strings.Join(h["X-Forwarded-For"], ", "); !strings.HasSuffix(hops, "127.0.0.2, 127.0.0.1") {
+		if hops := strings.Join(h["X-Forwarded-For"], ", "); !strings.HasSuffix(hops, b.hops) {
 			t.Errorf("the API is told that %q asked", hops)
 		}
 		if host := h.Get("X-Forwarded-Host"); host != b.front {

@@ -86,7 +86,7 @@ func TestDeployGrace(t *testing.T) {
 			t.Fatalf("%s has no %s", file, c.seconds)
 		}
 		grace, err := time.ParseDuration(string(m[1]) + "s")
-		if needs := cfg.Drain + drainGrace; err != nil || grace <= needs {
+		if needs := cfg.DrainDelay + cfg.Drain + drainGrace; err != nil || grace <= needs {
 			t.Errorf("%s waits for %s, and it needs %s", file, grace, needs)
 		}
 	}
@@ -190,7 +190,13 @@ func TestDeployUnit(t *testing.T) {
 	if err := os.WriteFile(path, []byte(unit), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if out, err := exec.Command(analyze, "verify", "--man=no", path).CombinedOutput(); err != nil || strings.Contains(string(out), "pollbridge.service:") {
+	if text, err = os.ReadFile("deploy/systemd/pollbridge.socket"); err == nil {
+		err = os.WriteFile(strings.Replace(path, ".service", ".socket", 1), text, 0o644)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command(analyze, "verify", "--man=no", path, strings.Replace(path, ".service", ".socket", 1)).CombinedOutput(); err != nil || strings.Contains(string(out), "pollbridge.s") {
 		t.Errorf("%v: %s", err, out)
 	}
 	out, err := exec.Command(analyze, "security", "--offline=true", "--threshold=20", "--no-pager", path).CombinedOutput()
@@ -226,6 +232,12 @@ func TestHealth(t *testing.T) {
 	p.errors.wait(t, "msg=serving")
 	if said, healthy := ask(); !healthy || said != "" {
 		t.Errorf("while it runs: %s", said)
+	}
+	socket := filepath.Join(t.TempDir(), "admin.sock")
+	dir = writeConfig(t, "listen: 127.0.0.1:0\nadmin: unix:"+socket+"\nupstream: http://127.0.0.1:1\n")
+	start(t, dir, "serve").errors.wait(t, "msg=serving")
+	if said, healthy := ask(); !healthy {
+		t.Errorf("on a Unix socket: %s", said)
 	}
 	off := writeConfig(t, "admin: \"\"\nupstream: http://127.0.0.1:1\n")
 	if out, err := command(t, off, "health").CombinedOutput(); err == nil || !strings.Contains(string(out), "nobody to ask") {

@@ -27,8 +27,11 @@ have no other program.`,
 			if err != nil {
 				return err
 			}
-			if cfg.Admin == "" {
+			switch cfg.Admin {
+			case "":
 				return errors.New(`admin is "": there is nobody to ask`)
+			case "systemd":
+				return errors.New("admin is systemd, whose socket unit knows the address: ask /readyz there")
 			}
 			return askReady(c.Context(), cfg.Admin)
 		},
@@ -39,6 +42,13 @@ have no other program.`,
 
 // askReady asks the admin listener of an address of this machine.
 func askReady(ctx context.Context, admin string) error {
+	transport := &http.Transport{}
+	if path, ok := strings.CutPrefix(admin, "unix:"); ok {
+		admin = "localhost:80"
+		transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", path)
+		}
+	}
 	host, port, err := net.SplitHostPort(admin)
 	if err != nil {
 		return err
@@ -52,7 +62,7 @@ func askReady(ctx context.Context, admin string) error {
 	if err != nil {
 		return err
 	}
-	res, err := (&http.Client{Transport: &http.Transport{}}).Do(req)
+	res, err := (&http.Client{Transport: transport}).Do(req)
 	if err != nil {
 		return fmt.Errorf("not ready: %w", err)
 	}
