@@ -128,7 +128,7 @@ func TestDemo(t *testing.T) {
 		}
 		page, err := io.ReadAll(res.Body)
 		res.Body.Close()
-		if err != nil || res.StatusCode != 200 || !strings.Contains(string(page), "new WebSocket(") {
+		if err != nil || res.StatusCode != 200 || !strings.Contains(string(page), "pollbridge.watch(") {
 			t.Errorf("the page: %d, %v, %d bytes", res.StatusCode, err, len(page))
 		}
 		url := p.out.wait(t, `pollbridge watch (http://\S+)\n`)[1]
