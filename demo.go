@@ -51,9 +51,9 @@ func showDemo(c *cobra.Command, address string) error {
 	if err != nil {
 		return err
 	}
-	cfg.Drain = 0
+	cfg.Drain, cfg.Log.Level = 0, slog.LevelError
 	out := c.OutOrStdout()
-	log := openLogs(c.ErrOrStderr(), config.Log{Level: slog.LevelError})
+	log := openLogs(c.ErrOrStderr(), cfg.Log)
 	defer log.queue.Flush()
 	return serve(c.Context(), cfg, log, serveOptions{ready: func(a, admin net.Addr) {
 		fmt.Fprintf(out, "A legacy API is polled at http://%s, and pushed at http://%s\n\n", legacy.Addr(), a)
