@@ -276,7 +276,6 @@ func (s *socket) refuse(asked, url, code, text string) {
 
 func (s *socket) send(frames ...[]byte) {
 	if s.wire.writeFrames(frames) != nil {
-		s.blame(causeSlow)
 		s.ws.CloseNow()
 	}
 }
@@ -343,7 +342,13 @@ func (s *socket) close() {
 		return
 	}
 	s.closed = true
-	s.cause = cmp.Or(s.cause, causeClient)
+	why := s.cause
+	switch {
+	case why == 0 && s.wire.slow.Load():
+		why = causeSlow
+	case why == 0:
+		why = causeClient
+	}
 	subs := s.subscriptions
 	s.subscriptions, s.due = nil, nil
 	for _, sub := range subs {
@@ -358,8 +363,8 @@ func (s *socket) close() {
 	s.p.tidy.left()
 	s.p.sockets.remove(s)
 	s.p.disconnect(s.client, WaySocket)
-	s.p.counts.closed(s.cause)
+	s.p.counts.closed(why)
 	if s.log != nil {
-		s.log(http.StatusSwitchingProtocols, s.wire.written(), s.cause)
+		s.log(http.StatusSwitchingProtocols, s.wire.written(), why)
 	}
 }

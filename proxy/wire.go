@@ -3,8 +3,10 @@ package proxy
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"net"
 	"net/http"
+	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -32,6 +34,7 @@ type wire struct {
 	buffered *bufio.Reader // what the library reads from
 	early    []byte        // what arrived together with the handshake
 	lastRead atomic.Int64  // when the peer last said anything, in ticks
+	slow     atomic.Bool   // it was given up, because it took nothing
 }
 
 // A peer that takes nothing for writeTimeout is given up; large frames are
@@ -92,6 +95,7 @@ func (w *wire) writeLocked(frames net.Buffers) error {
 		n, err := batch.WriteTo(w.Conn)
 		w.sent += n
 		if err != nil {
+			w.slow.Store(errors.Is(err, os.ErrDeadlineExceeded))
 			w.Conn.Close() // a frame that was cut short cannot be mended
 			return err
 		}

@@ -147,11 +147,9 @@ func (s *socket) write(o *outbox) {
 // writeSlowly waits for a peer that does not take everything at once.
 func (s *socket) writeSlowly(frames net.Buffers) {
 	defer s.survive()
-	if s.wire.writeFrames(frames) != nil {
-		s.blame(causeSlow)
-		return
+	if s.wire.writeFrames(frames) == nil {
+		s.written()
 	}
-	s.written()
 }
 
 // takeDue takes over what is due. It reports false when nothing is.
