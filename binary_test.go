@@ -82,7 +82,12 @@ type process struct {
 // start runs the binary in a directory. It does not outlive the test.
 func start(t *testing.T, dir string, args ...string) *process {
 	t.Helper()
-	p := &process{t: t, cmd: command(t, dir, args...), exited: make(chan struct{})}
+	return startCommand(t, command(t, dir, args...))
+}
+
+func startCommand(t *testing.T, c *exec.Cmd) *process {
+	t.Helper()
+	p := &process{t: t, cmd: c, exited: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.errors
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)

@@ -44,8 +44,7 @@ func (s *server) drain(signals <-chan os.Signal) error {
 	case <-ctx.Done():
 	}
 	s.proxy.Drain(ctx)
-	if err := s.public.server.Shutdown(ctx); err != nil {
-		s.public.Close()
+	if err := s.public.retire(ctx); err != nil {
 		s.log.Warn("ended before everything was finished", "err", err)
 		return nil
 	}

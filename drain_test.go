@@ -28,7 +28,9 @@ func TestDrainDelay(t *testing.T) {
 	r.signal(syscall.SIGTERM)
 	r.waitHealth("/readyz", 503)
 	began := time.Now()
-	next(ctx, t, r.dial(ctx, "/api/orders")) // who comes by a balancer that has not noticed
+	late := r.dial(ctx, "/api/orders") // by a balancer that has not noticed
+	next(ctx, t, late)
+	late.CloseNow()
 	res, err := http.Get("http://" + r.address + "/api/orders")
 	if err != nil || res.StatusCode != 200 || !res.Close {
 		t.Fatalf("while /readyz fails a GET is answered %v, %v; want 200 and that the connection is closed", res, err)

@@ -148,7 +148,11 @@ func (s *server) commit(cfg *config.Config, o opened) {
 // was let in by an address that is given up is not let do more. Nil: by none.
 func (s *server) openAdmin(l net.Listener) {
 	if old := s.admin; old != nil {
-		go old.retire()
+		go func() {
+			ctx, cancel := context.WithTimeout(context.Background(), drainGrace)
+			defer cancel()
+			old.retire(ctx)
+		}()
 	}
 	s.admin = s.newAdminDoor()
 	if l != nil {

@@ -131,16 +131,16 @@ func serve(ctx context.Context, cfg *config.Config, log *logs, o serveOptions) e
 
 func newServer(p *proxy.Proxy, log *logs, o serveOptions) *server {
 	s := &server{o: o, log: log, proxy: p, live: newLive(), started: time.Now(), reloads: make(chan chan<- error), failed: make(chan error, 1), draining: make(chan struct{})}
-	s.public = &door{server: newHTTPServer(s.rotating(p), newServerLog(log.Logger)), failed: s.failed}
+	s.public = newDoor(newHTTPServer(s.rotating(p), newServerLog(log.Logger)), s.failed)
 	s.public.server.ConnContext = withBirth
 	s.admin = s.newAdminDoor()
 	return s
 }
 
 func (s *server) newAdminDoor() *door {
-	return &door{failed: s.failed, server: newHTTPServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return newDoor(newHTTPServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		(*s.operator.Load()).ServeHTTP(w, r)
-	}), newServerLog(s.log.Logger))}
+	}), newServerLog(s.log.Logger)), s.failed)
 }
 
 // newOperator returns the handler of the admin listener.
