@@ -38,8 +38,7 @@ export interface PolledFetch {
 export function createFetch(options: Options = {}): PolledFetch {
   const polls = new Map<string, Poll>()
   const network: typeof globalThis.fetch = (input, init) => (options.fetch ?? globalThis.fetch)(input, init)
-  const here = options.origin ?? globalThis.location?.href ?? options.url
-  const home = here && new URL(options.url ?? '', here).origin.replace(/^ws/, 'http') // where pollbridge is
+  const home = origin(options)
   let client: Client | undefined
 
   let asking = false // the page is
@@ -65,7 +64,7 @@ export function createFetch(options: Options = {}): PolledFetch {
   const asks = (input: string | URL): boolean => {
     let url: URL
     try {
-      url = new URL(input, globalThis.document?.baseURI ?? here)
+      url = new URL(input, globalThis.document?.baseURI ?? home)
     } catch {
       return false // fetch says what is wrong with it
     }
@@ -108,6 +107,16 @@ export function createFetch(options: Options = {}): PolledFetch {
   }
 
   return Object.assign(fetch, { asks, close })
+}
+
+// Where pollbridge is; undefined where there is no page, or one from nowhere.
+function origin({ url = '', origin }: Options): string | undefined {
+  try {
+    const home = new URL(url, origin ?? globalThis.document?.baseURI ?? globalThis.location?.href).origin
+    return home === 'null' ? undefined : home.replace(/^ws/, 'http')
+  } catch {
+    return undefined
+  }
 }
 
 /** `createFetch` for the page that it is on. */

@@ -47,8 +47,11 @@ export function extend(htmx: Htmx, client: Pick<Client, 'watch'> = { watch }): v
       if (typeof html !== 'string' || html === shown) return
       shown = html
       swapping.set(url, html)
-      await swap(html)
-      swapping.delete(url)
+      try {
+        await swap(html)
+      } finally {
+        swapping.delete(url)
+      }
     }
     handle.subscribe(push)
     void push()

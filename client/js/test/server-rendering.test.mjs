@@ -6,6 +6,7 @@ import { get } from 'svelte/store'
 import { createSSRApp, h } from 'vue'
 import { renderToString as renderVue } from 'vue/server-renderer'
 import { createClient } from '../dist/index.js'
+import { createFetch } from '../dist/fetch.js'
 import { useWatch } from '../dist/react.js'
 import { watchStore } from '../dist/svelte.js'
 import { useWatch as useVueWatch } from '../dist/vue.js'
@@ -46,3 +47,14 @@ for (const [name, render] of Object.entries(renderers)) {
     assert.equal(opened, 1, 'a watch would have opened one')
   })
 }
+
+test('pollbridge/fetch is plain fetch where there is no page', async () => {
+  const asked = []
+  const fetch = createFetch({ fetch: async (url) => new Response(asked.push(url)) })
+  for (let i = 0; i < 3; i++) {
+    await fetch('http://127.0.0.1:1/api/orders')
+    await new Promise((resolve) => setTimeout(resolve, 60))
+  }
+  assert.equal(asked.length, 3)
+  assert.equal(fetch.asks('http://127.0.0.1:1/api/orders'), false)
+})
