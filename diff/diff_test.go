@@ -171,6 +171,9 @@ func TestTraps(t *testing.T) {
 		{"number at the end of a run", `{"l":[12,3]`, `{"l":[123,3]`, `[{"op":"replace","path":"/l/0","value":123}]`},
 		{"backslash at the end", `{"s":"x\\"`, `{"s":"y\\"`, `[{"op":"replace","path":"/s","value":"y\\"}]`},
 		{"HTML", `{"s":"a"`, `{"s":"<&>  "`, `[{"op":"replace","path":"/s","value":"<&>  "}]`},
+		{"strangers", `{"l":[{"id":"aa","n":1},{"id":"ab","n":2}]`, `{"l":[{"id":"ba","n":1},{"id":"bb","n":2}]`, `[{"op":"replace","path":"/l","value":[{"id":"ba","n":1},{"id":"bb","n":2}]}]`},
+		{"no strangers, only spelled so", `{"l":[{"id":"\u0061","n":1},{"id":"\u0062","n":2}]`, `{"l":[{"id":"a","n":1},{"id":"b","n":2}]`, ``},
+		{"identity in an object, members in another order", `{"l":[{"p":{"id":1,"v":1,"t":"tttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttt"}},{"p":{"id":2,"v":1,"t":"tttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttt"}},{"p":{"id":3,"v":1,"t":"tttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttt"}}]`, `{"l":[{"p":{"t":"tttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttt","v":2,"id":2}},{"p":{"t":"tttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttt","v":2,"id":3}}]`, `[{"op":"remove","path":"/l/0"},{"op":"replace","path":"/l/0/p/v","value":2},{"op":"replace","path":"/l/1/p/v","value":2}]`},
 		{"white space in values", `{"s":1`, `{"s": { "a" : [ 1 , " " ] }`, `[{"op":"replace","path":"/s","value":{"a":[1," "]}}]`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -184,6 +187,20 @@ func TestTraps(t *testing.T) {
 				t.Errorf("patch %s, %v\nwant  %s", patch, err, c.patch)
 			}
 		})
+	}
+}
+
+// What lies deeper than values are compared is replaced as a whole.
+func TestPatchesOfDeepDocuments(t *testing.T) {
+	const pad = `"pad":"pppppppppppppppppppppppppppppppppppp"`
+	for _, open := range []string{`{` + pad + `,"a":`, `[0,`} {
+		for _, n := range []int{deep - 1, deep, deep + 1, 2 * deep} {
+			end := strings.Repeat(string(open[0]+2), n)
+			old := strings.Repeat(open, n) + "1" + end
+			for _, in := range []string{"2", "1.0", `"` + strings.Repeat("x", 40) + `"`, "[1]"} {
+				checkPatch(t, Options{}, []byte(`[{`+pad+`},`+old+`]`), []byte(`[{`+pad+`},`+strings.Repeat(open, n)+in+end+`]`))
+			}
+		}
 	}
 }
 

@@ -116,7 +116,7 @@ func (f *follower) align(old *Document, new []byte) bool {
 	f.shapes.reset()
 	f.alignment = alignment{f.runs[:0], f.steps[:0], f.deltas[:0]}
 	f.guess = false
-	f.old, f.pending, f.sketches = old, f.pending[:0], f.sketches[:0]
+	f.old, f.pending = old, f.pending[:0]
 	return len(new) <= math.MaxInt32 && f.root()
 }
 

@@ -10,10 +10,9 @@ type run struct{ old, new, n uint32 }
 type follower struct {
 	indexer
 	alignment
-	old      *Document
-	pending  []delta // of steps that are not at their end
-	sketches []uint64
-	guess    bool // what is at hand is in an element that may be another one in old
+	old     *Document
+	pending []delta // of steps that are not at their end
+	guess   bool    // what is at hand is in an element that may be another one in old
 }
 
 // An alignment is what is known of two documents before they are compared.

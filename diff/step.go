@@ -1,8 +1,6 @@
 package diff
 
-import (
-	"slices"
-)
+import "slices"
 
 // A step is a small array or object of new that was read in step with one of
 // old: both have as many elements, or the same names in the same order, each
@@ -30,7 +28,7 @@ func (p part) value() value { return value{int(p.start), int(p.end), int(p.node)
 
 // small is the size, in bytes, of arrays and objects that are read in step.
 // Larger ones have a level each, which can find its way back.
-const small = 1024
+const small = 4096
 
 // A lockstep is the way of two arrays or objects in step.
 type lockstep struct {
