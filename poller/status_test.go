@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -331,10 +332,11 @@ func TestDashboardDocument(t *testing.T) {
 // TestDocumentsAreKeptWhileSomebodyLooks: and no longer, nor where they are large.
 func TestDocumentsAreKeptWhileSomebodyLooks(t *testing.T) {
 	run(t, func(t *testing.T, p *Poller, u *upstream) {
-		pad := 100
+		var pad atomic.Int64
+		pad.Store(100)
 		u.answer(func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Type", "application/json")
-			fmt.Fprintf(w, `{"n":%d,"pad":"%s"}`, u.count(), strings.Repeat("x", pad))
+			fmt.Fprintf(w, `{"n":%d,"pad":"%s"}`, u.count(), strings.Repeat("x", int(pad.Load())))
 		})
 		defer mustWatch(t, p, Request{Rule: rule(), URL: "/x"}).Close()
 		kept := func(documents bool) (n int) {
@@ -357,12 +359,12 @@ func TestDocumentsAreKeptWhileSomebodyLooks(t *testing.T) {
 		if n := kept(true); n < 4 || n > 6 {
 			t.Errorf("%d documents are kept after five changes", n)
 		}
-		pad = maxBefore
+		pad.Store(maxBefore)
 		settle(20 * time.Second)
 		if n := kept(true); n != 0 {
 			t.Errorf("%d large documents are kept", n)
 		}
-		pad = 100
+		pad.Store(100)
 		settle(20 * time.Second)
 		if n := kept(true); n != keptChanges {
 			t.Errorf("%d documents are kept while somebody looks, want %d", n, keptChanges)
