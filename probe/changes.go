@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/url"
 	"regexp"
 	"slices"
@@ -29,15 +30,24 @@ func (t *trial) changes(s diff.Survey) {
 		}
 		t.find(level, "ignore", "ignore: "+config.FormatList(slices.Concat(t.Rule.Ignore, idle)), "%s: %s", text, strings.Join(idle, ", "))
 	}
+	t.identities(s.Arrays)
+}
+
+// identities says what tells the elements of arrays apart, for one keys of all.
+func (t *trial) identities(arrays []diff.Array) {
 	const most = 5
-	found := 0
-	for _, a := range s.Arrays {
-		if a.Identity == "" || a.Old < 2 {
-			continue
+	var said, keys []string
+	for _, pointer := range slices.Sorted(maps.Keys(t.Rule.Keys)) {
+		keys = append(keys, strconv.Quote(pointer)+": "+config.FormatList(t.Rule.Keys[pointer]))
+	}
+	for _, a := range arrays {
+		if a.Identity != "" && a.Old > 1 && len(said) < most {
+			said = append(said, fmt.Sprintf("the elements of %s are told apart by %s", orDocument(a.Pointer), a.Identity))
+			keys = append(keys, strconv.Quote(a.Pointer)+": "+strconv.Quote(a.Identity))
 		}
-		if found++; found <= most {
-			t.find(Tip, "keys", fmt.Sprintf("keys: {%q: %q}", a.Pointer, a.Identity), "the elements of %s are told apart by %s; that is found for each change, and certain where keys says so", orDocument(a.Pointer), a.Identity)
-		}
+	}
+	if len(said) > 0 {
+		t.find(Tip, "keys", "keys: {"+strings.Join(keys, ", ")+"}", "%s; that is found for each change, and certain where keys says so", strings.Join(said, ", "))
 	}
 }
 

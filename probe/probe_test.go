@@ -97,6 +97,8 @@ var cases = []struct {
 		}),
 		say: []string{"tip ignore: among what changed", `ignore: ["/x", "/rows/*/seen"]`, "tip keys: the elements of /rows are told apart by id", `keys: {"/rows": "id"}`}},
 	{name: "keys", rule: "vary: []", api: answer(orders), say: []string{"tip keys: the elements of /orders", `keys: {"/orders": "id"}`}},
+	{name: "keys beside others", rule: `vary: [], keys: {"/other": [a, b]}`, api: answer(text(`{"x":[{"id":1},{"id":2}],"y":[{"key":"p"},{"key":"q"}]}`)),
+		say: []string{"tip keys: the elements of /x are told apart by id, the elements of /y are told apart by key", `keys: {"/other": ["a", "b"], "/x": "id", "/y": "key"}`}},
 	{name: "keys that are there", rule: `vary: [], keys: {"/orders": id}`, api: answer(orders)},
 	{name: "not JSON though it says so", rule: "vary: []", api: answer(text(`<html>`)), say: []string{"error : not the JSON that its type", ""}},
 	{name: "a page", rule: "vary: []", api: answer(text(`<html>`), "Content-Type", "text/html; charset=utf-8"), say: []string{"warning : is a page (text/html)", ""}},
