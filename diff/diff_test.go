@@ -192,12 +192,13 @@ func TestTraps(t *testing.T) {
 
 // What lies deeper than values are compared is replaced as a whole.
 func TestPatchesOfDeepDocuments(t *testing.T) {
+	t.Parallel()
 	const pad = `"pad":"pppppppppppppppppppppppppppppppppppp"`
 	for _, open := range []string{`{` + pad + `,"a":`, `[0,`} {
-		for _, n := range []int{deep - 1, deep, deep + 1, 2 * deep} {
+		for _, n := range []int{deep - 2, deep, deep + 2} {
 			end := strings.Repeat(string(open[0]+2), n)
 			old := strings.Repeat(open, n) + "1" + end
-			for _, in := range []string{"2", "1.0", `"` + strings.Repeat("x", 40) + `"`, "[1]"} {
+			for _, in := range []string{"2", "1.0", "[1]"} {
 				checkPatch(t, Options{}, []byte(`[{`+pad+`},`+old+`]`), []byte(`[{`+pad+`},`+strings.Repeat(open, n)+in+end+`]`))
 			}
 		}
