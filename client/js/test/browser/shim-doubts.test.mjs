@@ -84,6 +84,20 @@ test('another user on the same page never sees what was the first one\'s', optio
   assert.equal(await tab.evaluate(() => fetch('/api/orders').then((r) => r.status)), 401)
 })
 
+test('a refusal that any request of the page meets drops what is held', options, async (t) => {
+  const site = await startSite(t)
+  site.backend.set('/api/orders', { orders: 1 })
+  site.backend.set('/api/session', (req, res) => void res.writeHead(401).end())
+  const tab = await open(t, site)
+  await tab.evaluate(() => poll('/api/orders', memory))
+  const asked = tab.requests.length
+  await tab.evaluate(() => fetch('/api/orders').then((r) => r.text()))
+  assert.equal(tab.requests.length, asked)
+  assert.equal(await tab.evaluate(() => fetch('/api/session').then((r) => r.status)), 401)
+  await tab.evaluate(() => fetch('/api/orders').then((r) => r.text()))
+  assert.equal(tab.requests.length, asked + 2)
+})
+
 test('a token is part of the question', options, async (t) => {
   const site = await startSite(t, { yaml: rules({ path: '/api/orders', interval: '50ms', vary: ['Authorization'] }, { path: '/api/all', interval: '50ms', vary: [] }) })
   site.backend.set('/api/orders', (req) => ({ user: req.headers.authorization ?? 'nobody' }))
