@@ -142,6 +142,8 @@ test('the network is asked now and then: a connection that died unseen is notice
   await tab.evaluate(() => poll('/api/orders', memory))
   site.relay.mute(true)
   site.backend.set('/api/orders', { orders: 2 })
+  // What pollbridge has not seen yet would be taken for what the network says, and believed until the next look.
+  await until(async () => (await (await fetch(site.origin + '/api/orders')).text()) === '{"orders":2}')
   const asked = tab.requests.length
   await tab.evaluate(() => { setInterval(async () => { window.shown = await (await fetch('/api/orders')).text() }, 2000) })
   await tab.clock.runFor(20_000)
