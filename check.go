@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"pollbridge/config"
+	"pollbridge/listen"
 	"pollbridge/probe"
 )
 
@@ -26,7 +27,7 @@ func newCheckCommand() *cobra.Command {
 		Short: "Validate a configuration and print it as understood",
 		Long: `Validate a configuration file and print the rules as they are understood, with
 their defaults. Every error is told at once, with its line, what was found and
-what is allowed.
+what is allowed. The certificate that it names is read, too.
 
 With --probe the API is asked, too: every rule is polled a few times, as it
 would be polled, and with and without the credentials that are given. It is told
@@ -50,6 +51,11 @@ Warnings and tips are no errors.`,
 			}
 			if !ask && (len(urls) > 0 || len(header) > 0) {
 				return errors.New("--url, --header and --cookie say what to ask the API: they go with --probe")
+			}
+			if cfg.TLS != nil {
+				if _, err := listen.LoadPair(cfg.TLS.Cert, cfg.TLS.Key); err != nil {
+					return err
+				}
 			}
 			cfg.Describe(c.OutOrStdout())
 			fmt.Fprintf(c.OutOrStdout(), "\n%s is valid\n", file)

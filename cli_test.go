@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -111,6 +112,31 @@ func TestWatchRefused(t *testing.T) {
 		t.Errorf("exit code %d", code)
 	}
 	p.errors.wait(t, `/api/typo: the server answered 404 Not Found, want 101`)
+}
+
+// TestWatchNothing holds what `watch` says where there is nothing to print: nobody
+// answers, nothing can be read yet, nothing is subscribed to.
+func TestWatchNothing(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	nobody := l.Addr().String()
+	l.Close()
+	r := serveBinary(t, "http://"+nobody, "")
+	for url, want := range map[string]string{
+		nobody + "/api/orders":    `stale: disconnected: connecting to http://` + nobody + `/api/orders: dial tcp ` + nobody + `: connect: connection refused; trying again\n`,
+		r.address + "/api/orders": `^nothing to show yet: upstream_unreachable: `,
+		r.address + "/":           `^nothing yet: .* name a URL that is polled`,
+	} {
+		p := start(t, ".", "watch", url)
+		p.errors.wait(t, "(?s)"+want)
+		p.signal(syscall.SIGINT)
+		if code := p.code(); code != 0 {
+			t.Errorf("%s: exit code %d", url, code)
+		}
+	}
 }
 
 // TestDemo holds that two demos run beside each other, on whatever port is

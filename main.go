@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -28,6 +29,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return 0
 	}
 	fmt.Fprintln(stderr, err)
+	if strings.HasPrefix(err.Error(), "unknown command") && !strings.Contains(err.Error(), "Did you mean") {
+		fmt.Fprintln(stderr, "pollbridge --help lists what there is")
+	}
 	return 1
 }
 
@@ -48,6 +52,6 @@ Ask what becomes of a URL, and why:      pollbridge explain /api/x`,
 		Version:       version(),
 	}
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(newServeCommand(), newCheckCommand(), newAdviseCommand(), newExplainCommand(), newSchemaCommand(), newHealthCommand(), newWatchCommand(), newDemoCommand())
+	root.AddCommand(newServeCommand(), newCheckCommand(), newAdviseCommand(), newExplainCommand(), newSchemaCommand(), newHealthCommand(), newWatchCommand(), newDemoCommand(), newVersionCommand())
 	return root
 }

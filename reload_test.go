@@ -108,7 +108,7 @@ func TestReload(t *testing.T) {
 	}
 	taken := strings.Replace(rules(""), "listen: 127.0.0.1:0", "listen: "+strings.TrimPrefix(legacy.URL, "http://"), 1)
 	r.rewrite(taken + "tls: {cert: none.pem, key: none.pem}\n")
-	if status, text := r.reload(); status != 400 || !strings.Contains(text, "is in use by another program") || !strings.Contains(text, "tls: open none.pem") {
+	if status, text := r.reload(); status != 400 || !strings.Contains(text, "is in use by another program") || !strings.Contains(text, "open none.pem") {
 		t.Errorf("POST /reload of an address that is taken: %d %s", status, text)
 	}
 	r.rewrite(strings.Replace(rules(""), "admin:", "tracing: {endpoint: \"http://127.0.0.1:1\"}\nadmin:", 1))

@@ -8,6 +8,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -34,7 +35,10 @@ standard error.`,
 			}
 			ctx, stop := signal.NotifyContext(c.Context(), syscall.SIGINT, syscall.SIGTERM)
 			defer stop()
+			waiting := time.AfterFunc(speechless, func() { fmt.Fprintln(c.ErrOrStderr(), nothingYet) })
+			defer waiting.Stop()
 			for u, err := range client.Watch(ctx, withScheme(args[0]), &client.Options{Header: header, Compression: true}) {
+				waiting.Stop()
 				if err != nil {
 					return hint(err)
 				}
@@ -47,6 +51,13 @@ standard error.`,
 	c.Flags().BoolVar(&whole, "whole", false, "print the whole document, on one line, at every change")
 	return c
 }
+
+// speechless is how long watch waits for a first word before it says what may be
+// the matter.
+const speechless = 5 * time.Second
+
+const nothingYet = `nothing yet: the API is slow, or this is the path on which sockets begin with no
+subscription (socket in the configuration, / by default); name a URL that is polled`
 
 // hint adds to a handshake that nobody has answered with a WebSocket what is
 // most likely behind it.
@@ -69,8 +80,14 @@ func withScheme(url string) string {
 func printUpdate(out, notes io.Writer, u client.Update, whole bool) {
 	at := u.At.Local().Format("15:04:05.000")
 	switch {
+	case u.Stale != nil && u.Since.IsZero():
+		fmt.Fprintf(notes, "nothing to show yet: %v\n", u.Stale)
 	case u.Stale != nil:
-		fmt.Fprintf(notes, "%s stale: %v\n", u.Since.Local().Format("15:04:05.000"), u.Stale)
+		again := ""
+		if u.Stale.Code == client.CodeDisconnected {
+			again = "; trying again"
+		}
+		fmt.Fprintf(notes, "%s stale: %v%s\n", u.Since.Local().Format("15:04:05.000"), u.Stale, again)
 	case u.Patch != nil && !whole:
 		fmt.Fprintf(notes, "%s patch, %d bytes for a document of %d\n", at, u.Bytes, len(u.Data))
 		fmt.Fprintf(out, "%s\n", u.Patch)

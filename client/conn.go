@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	neturl "net/url"
 	"sync/atomic"
 	"time"
 
@@ -84,6 +85,10 @@ func Dial(ctx context.Context, url string, o *Options) (*Conn, error) {
 	if err != nil {
 		if resp != nil && resp.StatusCode != http.StatusSwitchingProtocols {
 			return nil, newHandshakeError(url, resp)
+		}
+		var exchange *neturl.Error
+		if errors.As(err, &exchange) {
+			err = exchange.Err // what is around it says the URL once more
 		}
 		return nil, fmt.Errorf("connecting to %s: %w", url, err)
 	}

@@ -57,6 +57,11 @@ func usable(pattern string) error {
 	case strings.ContainsAny(pattern, " \t"):
 		return errors.New("a space in a path is written %20")
 	}
+	for segment := range strings.SplitSeq(pattern, "/") {
+		if otherWildcard.MatchString(segment) {
+			return fmt.Errorf("%s is no wildcard here: {name} is any one segment, {name...} all that follow; percent-encoded it stands for itself", segment)
+		}
+	}
 	mux := http.NewServeMux()
 	if err := register(mux, pattern); err != nil {
 		return err
@@ -66,6 +71,10 @@ func usable(pattern string) error {
 	}
 	return nil
 }
+
+// otherWildcard is a segment that other routers take for a wildcard. To ServeMux
+// it is a text, which no request has in that place.
+var otherWildcard = regexp.MustCompile(`^(\*\*?|:\w+|<.*>)$`)
 
 var wildcard = regexp.MustCompile(`\{[^}]*\}`)
 

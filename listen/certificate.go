@@ -16,7 +16,7 @@ type Certificate struct {
 func LoadPair(cert, key string) (*tls.Certificate, error) {
 	pair, err := tls.LoadX509KeyPair(cert, key)
 	if err != nil {
-		return nil, fmt.Errorf("tls: %w", err)
+		return nil, fmt.Errorf("tls: cert %s, key %s: %w", cert, key, err)
 	}
 	return &pair, nil
 }

@@ -41,6 +41,10 @@ func Open(key, address string, mode fs.FileMode) (net.Listener, error) {
 		return l, nil
 	case errors.Is(err, syscall.EADDRINUSE):
 		return nil, &BusyError{key, address}
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return nil, fmt.Errorf("%s: %s is no address of this machine: give one that is, or none before the port for every address", key, address)
+	case errors.Is(err, syscall.ENOENT) && isUnix:
+		return nil, fmt.Errorf("%s: %s: there is no such directory, or no socket can be made in it", key, address)
 	case errors.Is(err, syscall.EACCES) && isUnix:
 		return nil, fmt.Errorf("%s: %s: this user may not make a socket there", key, address)
 	case errors.Is(err, syscall.EACCES):

@@ -347,7 +347,11 @@ func (r *resource) fail(err *Error) {
 	}
 	next.Err = err
 	next.Over = r.final(err, next.Version != "")
-	r.log().Warn("poll failed", "code", err.Code, "reason", err.Message, "cause", err.Cause, "final", next.Over)
+	log := r.log()
+	if err.Cause != nil {
+		log = log.With("cause", err.Cause)
+	}
+	log.Warn("poll failed", "code", err.Code, "reason", err.Message, "final", next.Over)
 	r.publish(next)
 }
 
