@@ -28,6 +28,9 @@ func TestDrainDelay(t *testing.T) {
 	r.signal(syscall.SIGTERM)
 	r.waitHealth("/readyz", 503)
 	began := time.Now()
+	if status, text := r.reload(); status != 503 || text != "draining\n" {
+		t.Errorf("POST /reload while /readyz fails: %d %s, want 503 and why", status, text)
+	}
 	late := r.dial(ctx, "/api/orders") // by a balancer that has not noticed
 	next(ctx, t, late)
 	late.CloseNow()

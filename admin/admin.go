@@ -77,7 +77,7 @@ type admin struct {
 //	             polls at once what is watched there; url may be repeated, and
 //	             without one everything is polled. Answers {"refreshed": n}
 //	POST /reload reads the configuration again: 200, or 400 with what is wrong
-//	             with it, as text, and nothing has changed
+//	             with it, as text, and nothing has changed; 503 while draining
 func New(o Options) http.Handler {
 	a := &admin{o: o, started: o.Started}
 	if a.started.IsZero() {
@@ -101,7 +101,11 @@ func New(o Options) http.Handler {
 	if o.Reload != nil {
 		mux.HandleFunc("POST /reload", func(w http.ResponseWriter, r *http.Request) {
 			if err := o.Reload(r.Context()); err != nil {
-				http.Error(w, err.Error(), http.StatusBadRequest)
+				status := http.StatusBadRequest
+				if a.ready() != nil { // it is not the configuration that is in the way
+					status = http.StatusServiceUnavailable
+				}
+				http.Error(w, err.Error(), status)
 				return
 			}
 			fmt.Fprintln(w, "reloaded")
