@@ -53,7 +53,7 @@ func newFetcher(transport http.RoundTripper) fetcher {
 // yesterday.
 func sameOrigin(req *http.Request, via []*http.Request) error {
 	first := via[0].URL
-	if req.URL.Scheme != first.Scheme || req.URL.Host != first.Host || len(via) >= 10 {
+	if !isSameOrigin(req.URL, first) || len(via) >= 10 {
 		return http.ErrUseLastResponse
 	}
 	req.Header.Del("If-None-Match")
@@ -74,12 +74,24 @@ type answer struct {
 
 	arrived metered // the body as it came: compressed, or not all of it
 
-	// redirected says that another URL than the one asked for has answered.
-	redirected bool
+	detour detour // by which redirects led here
 
 	// delimited says that the body's end is known from the message, not from the
 	// end of the connection: then it is whole (RFC 9112, section 8).
 	delimited bool
+}
+
+// redirected reports whether another URL than the one asked for has answered.
+func (a *answer) redirected() bool { return len(a.detour.hops) > 0 }
+
+// ask makes one exchange, as fetch does, for a resource. An answer that asks to
+// log in is an error like any other refusal.
+func (r *resource) ask(ctx context.Context, v validators, buf *bytes.Buffer) (*answer, *Error) {
+	a, err := r.p.fetch.fetch(ctx, r.req, r.identity, v, buf, r.span)
+	if a != nil && r.asksToLogIn(a) {
+		return a, loggedOut(a)
+	}
+	return a, err
 }
 
 // fetch makes one exchange within the rule's time limit. The body it returns
@@ -103,14 +115,14 @@ func (f *fetcher) fetch(ctx context.Context, req Request, identity http.Header, 
 	}
 	defer res.Body.Close()
 	a.status, a.header = res.StatusCode, res.Header
-	a.redirected = res.Request != nil && res.Request.Response != nil
+	a.detour = detourOf(res)
 	a.delimited = res.ContentLength >= 0 || len(res.TransferEncoding) > 0 || res.ProtoMajor > 1
 	switch {
 	case req.Rule.Probe && res.StatusCode < 300:
 		io.Copy(io.Discard, io.LimitReader(res.Body, req.Rule.maxBody())) // so that the connection can be used again
 		return a, nil
 	case res.StatusCode == http.StatusOK:
-	case res.StatusCode == http.StatusNotModified && v != (validators{}) && !a.redirected:
+	case res.StatusCode == http.StatusNotModified && v != (validators{}) && !a.redirected():
 		return a, nil
 	default:
 		e := statusError(res.StatusCode)

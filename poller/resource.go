@@ -315,7 +315,7 @@ func (r *resource) attempt(ctx context.Context, buf *bytes.Buffer) (changed bool
 	if r.polls++; r.base == nil || r.polls%unconditional == 0 {
 		v = validators{}
 	}
-	a, err := r.p.fetch.fetch(ctx, r.req, r.identity, v, buf, r.span)
+	a, err := r.ask(ctx, v, buf)
 	now := time.Now()
 	r.this.Took = now.Sub(r.this.At)
 	if a != nil {

@@ -21,11 +21,13 @@ func (r *resource) take(a *answer) (changed bool, err *Error) {
 		r.admit()
 		return false, nil
 	}
-	if err := guard(r.req.Rule, r.private, a.header); err != nil {
-		return false, err
+	for _, header := range append(a.detour.hops, a.header) { // where to depends on the redirects, too
+		if err := guard(r.req.Rule, r.private, header); err != nil {
+			return false, err
+		}
 	}
 	v := validators{etag: a.header.Get("Etag"), lastModified: a.header.Get("Last-Modified")}
-	if a.redirected {
+	if a.redirected() {
 		v = validators{} // they are of another URL than the one that is asked
 	}
 	endToEnd(a.header)
@@ -115,7 +117,7 @@ func (r *resource) read(a *answer) (*Snapshot, *Error) {
 	seen := time.Now()
 	body := bytes.Clone(decodeUTF8(a.body)) // a.body is used again by the next poll
 	contentType := a.header.Get("Content-Type")
-	lines, err := r.isLines(body, contentType)
+	lines, err := r.isLines(body, a.header)
 	if err != nil {
 		return nil, err
 	}
@@ -182,8 +184,9 @@ func (r *resource) trail(patch []byte, doc *diff.Document) []step {
 }
 
 // isLines decides whether a body is JSON or text. What it was before counts: a
-// JSON resource that answers with a login page is broken, not text.
-func (r *resource) isLines(body []byte, contentType string) (bool, *Error) {
+// JSON resource that answers with a login page is broken, not text, and so is one of text.
+func (r *resource) isLines(body []byte, h http.Header) (bool, *Error) {
+	contentType := h.Get("Content-Type")
 	kind := kindOf(contentType)
 	wasJSON, wasLines := false, false
 	if r.base != nil {
@@ -197,6 +200,8 @@ func (r *resource) isLines(body []byte, contentType string) (bool, *Error) {
 		return false, &Error{Code: CodeUnsupportedType, Message: fmt.Sprintf("a body of type %.60q is neither JSON nor text", mediaType(contentType))}
 	case kind == kindJSON, wasJSON:
 		return false, nil
+	case wasLines && isPage(h) && !r.wantsPages():
+		return false, invalid("the body was text before and is now a page in HTML", nil)
 	case wasLines:
 		return true, nil
 	}

@@ -46,10 +46,10 @@ func (t *Trial) Poll(ctx context.Context) (got Attempt) {
 	r.span = r.p.pollSpan(r.req.Rule)
 	defer func() { r.endSpan(got.Err) }()
 	started := time.Now()
-	a, err := r.p.fetch.fetch(ctx, r.req, r.identity, v, new(bytes.Buffer), r.span)
+	a, err := r.ask(ctx, v, new(bytes.Buffer))
 	got.Took = time.Since(started)
 	if a != nil {
-		got.Status, got.Header, got.Bytes, got.Redirected = a.status, a.header.Clone(), len(a.body), a.redirected
+		got.Status, got.Header, got.Bytes, got.Redirected = a.status, a.header.Clone(), len(a.body), a.redirected()
 	}
 	if err == nil {
 		_, err = r.take(a)
