@@ -58,6 +58,7 @@ func TestPage(t *testing.T) {
 	})
 	t.Run("the source shown is the source that runs", func(t *testing.T) { checkSources(t, p) })
 	t.Run("other shapes", func(t *testing.T) { checkShapes(t, p) })
+	t.Run("before it was opened", func(t *testing.T) { checkBefore(t, p) })
 	t.Run("a frozen city", func(t *testing.T) { checkFreeze(t, p, l) })
 	t.Run("an outage", func(t *testing.T) { checkOutage(t, p) })
 	t.Run("more tabs", func(t *testing.T) { checkTabs(t, p) })
@@ -94,6 +95,19 @@ func checkShapes(t *testing.T, p *tab) {
 	p.until(t, `document.querySelectorAll("#shapes .rows li").length >= 6`)
 	eval[any](t, p, `choose.value = "strand", choose.onchange()`)
 	p.until(t, `$(".towers").children.length === 50 && quarter.title.textContent === "/api/stations/strand"`)
+}
+
+// checkBefore holds that a change from before the page was opened, which a
+// document that pollbridge remembers is followed by, is drawn and is no age.
+func checkBefore(t *testing.T, p *tab) {
+	const long = `performance.timeOrigin - 600_000`
+	eval[any](t, p, `{
+		const {data, ...rest} = pushed.document(), [first, ...others] = data.stations;
+		pushed.show({...rest, data: {...data, stations: [{...first, is_renting: false, num_bikes_available: 0, last_reported: `+long+`}, ...others]}});
+	}`)
+	if n := eval[int](t, p, `pushed.summary().ages.filter(({at, age}) => at - age < performance.timeOrigin).length`); n > 0 {
+		t.Errorf("%d ages are of changes from before the page was opened", n)
+	}
 }
 
 // checkFreeze stops the city, compares both halves with the upstream itself,
@@ -137,10 +151,12 @@ func document600(t *testing.T, text string) any {
 
 // checkOutage sees that an outage is shown, and its end.
 func checkOutage(t *testing.T, p *tab) {
+	p.resize(t, 1280, 900, "light")
 	eval[any](t, p, `$("#outage").click()`)
 	p.until(t, `$("#pushed .pill").textContent.startsWith("stale since")`)
 	p.until(t, `$("#polling .pill").textContent.startsWith("503")`)
 	p.until(t, `$("#outage").textContent.includes("left")`)
+	p.until(t, `$("#polling .map").offsetTop === $("#pushed .map").offsetTop`)
 	shown := eval[int](t, p, `pushed.document().data.stations.length`)
 	if shown != 600 {
 		t.Errorf("%d stations are left on the map during the outage", shown)
@@ -225,6 +241,9 @@ func checkLayout(t *testing.T, p *tab) {
 		p.resize(t, width, 900, "light")
 		if got := eval[int64](t, p, `document.documentElement.scrollWidth`); got > width {
 			t.Errorf("at %d px the page is %d px wide", width, got)
+		}
+		if got := eval[int](t, p, `document.querySelectorAll(".detail .code").values().filter(it => it.scrollWidth > it.clientWidth).toArray().length`); got > 0 && width > 320 {
+			t.Errorf("at %d px the code of %d halves is cut off", width, got)
 		}
 	}
 	for _, scheme := range []string{"light", "dark"} {
