@@ -179,15 +179,17 @@ func TestRedirectsAreGuarded(t *testing.T) {
 func TestTextBecomesAPage(t *testing.T) {
 	for before, broken := range map[string]bool{"text/csv": true, "text/plain": true, "": true, "text/html; charset=utf-8": false, "application/xhtml+xml": false} {
 		run(t, func(t *testing.T, p *Poller, u *upstream) {
-			kind, text := before, "a,b\n"
-			u.answer(func(w http.ResponseWriter, r *http.Request) {
-				w.Header()["Content-Type"] = []string{kind}
-				io.WriteString(w, text)
-			})
+			sends := func(kind, text string) {
+				u.answer(func(w http.ResponseWriter, r *http.Request) {
+					w.Header()["Content-Type"] = []string{kind}
+					io.WriteString(w, text)
+				})
+			}
+			sends(before, "a,b\n")
 			w := mustWatch(t, p, Request{Rule: rule(), URL: "/x"})
 			defer w.Close()
 			settle(time.Second)
-			kind, text = "text/html", loginPage
+			sends("text/html", loginPage)
 			settle(2 * time.Second)
 			s := w.Newest()
 			if shown := string(s.Body) == loginPage; shown == broken || broken != (s.Err != nil && s.Err.Code == CodeBodyInvalid) || s.Over {
