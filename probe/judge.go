@@ -84,18 +84,22 @@ func (t *trial) status(a poller.Attempt) {
 // refused says whose credentials are missing.
 func (t *trial) refused(a poller.Attempt) {
 	given := len(t.o.Header) > 0
+	answers := fmt.Sprintf("the API answers %d", a.Status)
+	if a.Redirected {
+		answers = "the API redirects to another page, as it does with those who have to log in, in answer"
+	}
 	switch {
 	case t.with != nil && t.with.first.Err == nil && t.decision.AskRule == nil:
 		t.find(Error, "vary", "vary: "+list(slices.Sorted(maps.Keys(t.o.Header))),
-			"the API answers %d to what the rule sends, and 200 with the given credentials: it tells users apart, or wants credentials of the rule's own (headers)", a.Status)
+			"%s to what the rule sends, and 200 with the given credentials: it tells users apart, or wants credentials of the rule's own (headers)", answers)
 	case len(t.Rule.Headers) > 0 && !t.decision.Private:
-		t.find(Error, "headers", "", "the API answers %d to the rule's own headers", a.Status)
+		t.find(Error, "headers", "", "%s to the rule's own headers", answers)
 	case given:
-		t.find(Error, "", "", "the API answers %d to the given credentials", a.Status)
+		t.find(Error, "", "", "%s to the given credentials", answers)
 	case len(t.Rule.Vary) == 0:
-		t.find(Error, "vary", "vary: [Authorization]", "the API answers %d to who has no credentials, and the rule sends none: it needs headers of its own, or tells users apart", a.Status)
+		t.find(Error, "vary", "vary: [Authorization]", "%s to who has no credentials, and the rule sends none: it needs headers of its own, or tells users apart", answers)
 	default:
-		t.find(Warning, "", "", "the API answers %d to who has no credentials; give those of one user to see more: -H 'Authorization: Bearer ${TOKEN}' or -b 'sid=${SID}'", a.Status)
+		t.find(Warning, "", "", "%s to who has no credentials; give those of one user to see more: -H 'Authorization: Bearer ${TOKEN}' or -b 'sid=${SID}'", answers)
 	}
 }
 

@@ -65,6 +65,14 @@ var cases = []struct {
 		say: []string{"error vary: the API answers 401 to what the rule sends, and 200 with the given credentials", "vary: [Authorization]"}},
 	{name: "no credentials are given", rule: "timeout: 10s", api: guarded(answer(text(`{"a":1}`))),
 		say: []string{"warning : 401 to who has no credentials; give those of one user", ""}},
+	{name: "a session that has ended", rule: "timeout: 10s", header: []string{"Cookie", "sid=x"}, api: func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/base/login" {
+			w.Header().Set("Content-Type", "text/html")
+			fmt.Fprint(w, "<form>")
+			return
+		}
+		http.Redirect(w, r, "/base/login", http.StatusFound)
+	}, say: []string{"error : the API redirects to another page, as it does with those who have to log in, in answer to the given credentials", ""}},
 	{name: "credentials that are refused", rule: "timeout: 10s", header: []string{"Authorization", secret}, api: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(403) },
 		say: []string{"error : the API answers 403 to the given credentials", ""}},
 	{name: "headers that are refused", rule: `vary: [], headers: {X-Key: s3cret}`, api: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(403) },
