@@ -66,9 +66,18 @@ func openLogs(w io.Writer, l config.Log) *logs {
 func newHandler(w io.Writer, format string, level slog.Level) slog.Handler {
 	o := &slog.HandlerOptions{Level: level}
 	if format == "json" {
+		o.ReplaceAttr = durationText
 		return slog.NewJSONHandler(w, o)
 	}
 	return slog.NewTextHandler(w, o)
+}
+
+// durationText has a duration say its unit, as it does in a text.
+func durationText(_ []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() == slog.KindDuration {
+		a.Value = slog.StringValue(a.Value.Duration().String())
+	}
+	return a
 }
 
 // A logQueue writes lines to another writer in its own time: one who reads the

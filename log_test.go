@@ -193,9 +193,9 @@ func TestAccessLogLevel(t *testing.T) {
 	}
 	l.set(config.Log{Level: slog.LevelDebug, Format: "json"})
 	l.access.Error("unwanted")
-	l.Debug("now wanted")
+	l.Debug("now wanted", "after", 1500*time.Microsecond)
 	l.queue.Flush()
-	if got := out.String(); !strings.Contains(got, `"msg":"now wanted"`) || strings.Contains(got, "msg=unwanted") || strings.Contains(got, `"unwanted"`) {
+	if got := out.String(); !strings.Contains(got, `"msg":"now wanted","after":"1.5ms"`) || strings.Contains(got, "msg=unwanted") || strings.Contains(got, `"unwanted"`) {
 		t.Errorf("after a reload got %s", got)
 	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"io"
+	"math"
 	"net/http"
 	"os"
 	"regexp"
@@ -103,6 +104,11 @@ func TestMetrics(t *testing.T) {
 		}
 		if time.Now().After(deadline) {
 			t.Fatalf("%s\n%s", wrong, text)
+		}
+	}
+	for name, v := range samples(t, text) {
+		if strings.HasPrefix(name, "pollbridge_") && strings.Contains(name, "_total{") && v != math.Trunc(v) {
+			t.Errorf("%s is %g, and counts whole things", name, v)
 		}
 	}
 	r.errors.wait(t, `level=WARN msg="clients are turned away" reason=origin more=0`)

@@ -37,7 +37,7 @@ func (s *server) readAgain() error {
 	if s.o.file == "" {
 		return errors.New("the configuration is from no file, so it cannot be read again")
 	}
-	cfg, err := loadConfig(s.o.file)
+	cfg, err := config.Load(s.o.file)
 	if err != nil {
 		return err
 	}

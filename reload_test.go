@@ -106,6 +106,12 @@ func TestReload(t *testing.T) {
 			t.Errorf("%s is not %s", metric, want)
 		}
 	}
+	if err := os.Remove(filepath.Join(r.cmd.Dir, "config.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	if status, text := r.reload(); status != 400 || text != "open config.yaml: no such file or directory\n" {
+		t.Errorf("POST /reload of no file: %d %s", status, text)
+	}
 	taken := strings.Replace(rules(""), "listen: 127.0.0.1:0", "listen: "+strings.TrimPrefix(legacy.URL, "http://"), 1)
 	r.rewrite(taken + "tls: {cert: none.pem, key: none.pem}\n")
 	if status, text := r.reload(); status != 400 || !strings.Contains(text, "is in use by another program") || !strings.Contains(text, "open none.pem") {

@@ -1,6 +1,8 @@
 package metrics
 
 import (
+	"math"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"pollbridge/poller"
@@ -156,7 +158,8 @@ func (c *collector) rule(ch chan<- prometheus.Metric, r *poller.RuleStatus) {
 	counter(answers, float64(r.Answers))
 	counter(answerBytes, float64(r.AnswerBytes))
 
-	counter(expected, r.WouldRequests)
-	counter(avoided, r.Avoided)
-	counter(saved, r.Saved)
+	// Reckoned by the time that was watched, and told in whole ones.
+	counter(expected, math.Floor(r.WouldRequests))
+	counter(avoided, math.Floor(r.Avoided))
+	counter(saved, math.Floor(r.Saved))
 }
