@@ -8,7 +8,7 @@ const second = 1000
 export function createClient(options: Options = {}): Client {
   const global: any = globalThis, { document } = global, { now } = Date
   const here: string = document?.baseURI ?? global.location?.href ?? options.origin ?? options.url
-  if (!here) throw new TypeError('pollbridge: createClient needs a url or an origin where there is no page')
+  if (!here) throw new TypeError('pollbridge: needs a url or an origin')
   const address = new URL(options.url ?? '/.pollbridge/socket', options.origin ?? here).href.replace(/^http/, 'ws')
   const home = address.replace(/^ws(.*?\w)\/.*/, 'http$1') // where the socket is
   const base = options.origin ?? (here.startsWith(home + '/') ? here : home)
@@ -85,8 +85,8 @@ export function createClient(options: Options = {}): Client {
     if (fault || tries > 2 || (failed && most > 30 * second)) each(startPolling)
   }
 
-  /** Polls what no socket tells of. */
-  function startPolling(s: Subscription) {
+  /** Polls what no socket tells of; why, where pollbridge has said so. */
+  function startPolling(s: Subscription, why?: PollbridgeError | number) {
     if (s.told || s.stop || suspended || !(events || waits)) return
     const control = new AbortController()
     const stop = (s.stop = () => {
@@ -94,7 +94,7 @@ export function createClient(options: Options = {}): Client {
       control.abort()
     })
     import('./fallback.js').then(({ poll }) => poll(s, {
-      fetch: network, headers, interval: options.interval ?? 5 * second, events, waits, take: accept,
+      fetch: network, headers, interval: options.interval ?? 5 * second, events, waits, why, take: accept,
       found(again) {
         if (opened) subscribe(s)
         else if (!again) connect()
@@ -151,11 +151,12 @@ export function createClient(options: Options = {}): Client {
     const { code } = error
     s.told = false
     if (code === 'unauthorized' && options.headers && !s.asked) return !(s.asked = true)
-    if (/not_|limit|shut|bad_/.test(code) && (events || waits)) startPolling(s) // as if there were no pollbridge, for now
+    if (/not_|limit|shut|bad_/.test(code) && (events || waits)) startPolling(s, error) // as if there were no pollbridge, for now
     else {
       refused = true
       forget(s)
       set(s, 'ended', { error })
+      console.info('pollbridge:', s.href, error)
     }
     return true
   }

@@ -1,6 +1,7 @@
 import { type Get, holder } from './hold.js'
 import { isContainer } from './share.js'
 import type { Message, Subscription } from './subscription.js'
+import type { PollbridgeError } from './types.js'
 
 /** What polling needs of the client. */
 export interface Poller {
@@ -9,6 +10,7 @@ export interface Poller {
   interval: number
   events: boolean // may read event streams
   waits: boolean // may have polls wait
+  why: PollbridgeError | number | undefined // it is polled, where pollbridge has said so
   /** Takes in a message. Returns false where the whole document is needed. */
   take(s: Subscription, m: Message): boolean
   /** There is a pollbridge in front: seen again, or for the first time. */
@@ -24,6 +26,8 @@ const codes: Record<number, string> = { 401: 'unauthorized', 403: 'forbidden' }
  * This is a module of its own, loaded where no socket can be had.
  */
 export async function poll(s: Subscription, p: Poller, stopped: AbortSignal) {
+  const { code, message } = (p.why || {}) as PollbridgeError
+  if (code && code !== 'shutting_down') console.warn(`pollbridge: ${s.href} is polled, not pushed: ${code}: ${message}`)
   let bridge: string | null | undefined, failures = 0
   let controller: AbortController | undefined, timer: ReturnType<typeof setTimeout>, wake: (() => void) | undefined
 

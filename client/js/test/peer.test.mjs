@@ -100,7 +100,8 @@ test('what is its own fault it does not repeat soon', async (t) => {
   }
 })
 
-test('an end says whether it comes back', async (t) => {
+test('an end says whether it comes back, and the console what happened', async (t) => {
+  const info = t.mock.method(console, 'info', () => {}).mock, warn = t.mock.method(console, 'warn', () => {}).mock
   for (const [code, status] of [['gone', 'ended'], ['forbidden', 'ended'], ['unsupported_type', 'ended'], ['unauthorized', 'ended'], ['something new', 'ended']]) {
     const { peer, client } = await start(t, (m, c) => c.say({ type: 'end', url: '/a', error: { code, message: 'it is over' } }), { transports: undefined })
     const handle = client.watch('/a'), states = []
@@ -108,6 +109,7 @@ test('an end says whether it comes back', async (t) => {
     await until(() => handle.status === status, code)
     assert.deepEqual(handle.getSnapshot().error, { code, message: 'it is over' })
     assert.deepEqual(states, [status])
+    assert.deepEqual(info.calls.at(-1).arguments, ['pollbridge:', handle.url, { code, message: 'it is over' }])
     assert.equal(peer.connections.length, 1)
     await until(() => peer.connections[0].socket.readyState === 3) // nothing is watched any more
     client.close()
@@ -124,6 +126,9 @@ test('an end says whether it comes back', async (t) => {
     const before = asked
     await new Promise((resolve) => setTimeout(resolve, 100))
     assert.equal(asked, before, 'polled after it was closed')
+    assert.equal(warn.callCount(), code === 'shutting_down' ? 0 : 1, code)
+    if (warn.callCount()) assert.match(warn.calls[0].arguments[0], new RegExp(`^pollbridge: .*/a is polled, not pushed: ${code}: $`))
+    warn.resetCalls()
   }
 })
 
