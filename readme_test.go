@@ -145,6 +145,9 @@ func TestGettingStarted(t *testing.T) {
 	if !regexp.MustCompile("^" + shape + "$").MatchString(got) {
 		t.Errorf("%s:\ngot:\n%s\nwant:\n%s", file, got, want)
 	}
+	if script, tested := oneBlock(t, file, "js"), oneBlock(t, "README.md", "js"); script != tested {
+		t.Errorf("%s has the script\n%s\nand the README, whose is run,\n%s", file, script, tested)
+	}
 	legacy := newAPI(t)
 	legacy.set("/api/orders", orders("open"))
 	var r *running
