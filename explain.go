@@ -62,6 +62,9 @@ func imagine(method, target string, header http.Header) (*http.Request, error) {
 	if !strings.Contains(target, "://") && !strings.HasPrefix(target, "/") {
 		target = "http://" + target
 	}
+	if strings.HasPrefix(target, "//") {
+		target = "http://localhost" + target // a path, and no host
+	}
 	u, err := url.Parse(target)
 	if err != nil {
 		return nil, fmt.Errorf("the URL is none: %w", err)
