@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -302,8 +303,8 @@ func TestDrainFinishesRequests(t *testing.T) {
 	}
 }
 
-// TestPortInUse holds that an address that is taken is told with the key that
-// gives it.
+// TestPortInUse holds that an address that cannot be had is told with the key that
+// gives it, and with what to do.
 func TestPortInUse(t *testing.T) {
 	t.Parallel()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
@@ -321,6 +322,16 @@ func TestPortInUse(t *testing.T) {
 		want := fmt.Sprintf("%s: %s is in use by another program: stop that one, or give another address\n", key, taken.Addr())
 		if got := p.errors.String(); got != want {
 			t.Errorf("got  %q\nwant %q", got, want)
+		}
+	}
+	for address, want := range map[string]string{
+		"unix:/nowhere/x.sock": "there is no such directory",
+		"192.0.2.1:8080":       "is no address of this machine", // for documentation (RFC 5737)
+	} {
+		p := start(t, writeConfig(t, fmt.Sprintf("listen: %q\nadmin: \"\"\nupstream: http://127.0.0.1:1\n", address)), "serve")
+		p.errors.wait(t, "^listen: "+regexp.QuoteMeta(address)+":? "+want)
+		if code := p.code(); code != 1 {
+			t.Errorf("exit code %d", code)
 		}
 	}
 }
