@@ -96,6 +96,9 @@ func (x *explanation) pushes(e *config.Endpoint) {
 	if e.ConfirmShrink > 0 {
 		x.more("A body that lost more than %g %% is believed when the next poll says so too (confirm_shrink).", 100*e.ConfirmShrink)
 	}
+	if e.Confirm > 1 {
+		x.more("A change is believed when %d polls in a row say it (confirm).", e.Confirm)
+	}
 }
 
 // answer says what this request gets, and what others on the same URL get.

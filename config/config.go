@@ -88,6 +88,7 @@ type Endpoint struct {
 	DropQuery     []string            // names of query parameters, decoded
 	Keys          map[string][]string // by JSON Pointer of an array, "*" for any one; member names, or pointers that begin with "/"
 	ConfirmShrink float64             // 0: off; below 1
+	Confirm       int                 // at least 1, at most 10
 	Ignore        []string            // JSON Pointers, "*" for any one; none is ""
 	Format        string              // "json-patch", "merge-patch" or "snapshot"
 	MaxBody       int64               // bytes, at most 1 GiB
@@ -138,6 +139,7 @@ func defaultEndpoint() Endpoint {
 		Authorize:   "false",
 		Reauthorize: 5 * time.Minute,
 		DropQuery:   []string{"_"},
+		Confirm:     1,
 		Format:      "json-patch",
 		MaxBody:     8 << 20,
 		Serve:       true,

@@ -110,9 +110,9 @@ func TestValues(t *testing.T) {
 		t.Fatal(err)
 	}
 	second, third := defaultEndpoint(), defaultEndpoint()
-	second.Path, second.Line = "/api/stations/{region}/{$}", 34
+	second.Path, second.Line = "/api/stations/{region}/{$}", 35
 	second.Interval, second.Vary, second.DropQuery, second.MaxBody = 5*time.Second, nil, nil, 1500
-	third.Path, third.Line, third.Interval = "/files/", 39, time.Minute
+	third.Path, third.Line, third.Interval = "/files/", 40, time.Minute
 	want := &Config{
 		Listen:     "[::1]:8443",
 		ListenMode: 0o660,
@@ -137,6 +137,7 @@ func TestValues(t *testing.T) {
 			Keys: map[string][]string{
 				"/data/stations": {"station_id"}, "/data/*/rows": {"region", "/properties/url"}, "": {"id"},
 			},
+			Confirm:   3,
 			Ignore:    []string{"/last_updated", "/data/stations/*/last_reported", "/a~1b"},
 			Format:    "merge-patch",
 			MaxBody:   64 << 10,

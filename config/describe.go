@@ -69,6 +69,9 @@ func (e Endpoint) describe(row func(name, format string, args ...any)) {
 	if e.ConfirmShrink > 0 {
 		row("confirm_shrink", "a body that lost more than %g %%", 100*e.ConfirmShrink)
 	}
+	if e.Confirm > 1 {
+		row("confirm", "a change that %d polls in a row say", e.Confirm)
+	}
 	row("serve", "%t", e.Serve)
 	row("refresh_on", "%s", orNone(strings.Join(e.RefreshOn, ", ")))
 }

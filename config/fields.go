@@ -76,6 +76,7 @@ func (e *Endpoint) fields() object {
 		{name: "drop_query", value: texts(&e.DropQuery, parameter)},
 		{name: "keys", value: keys(&e.Keys)},
 		{name: "confirm_shrink", value: scalar[float64]{&e.ConfirmShrink, fraction}},
+		{name: "confirm", value: scalar[int]{&e.Confirm, few}},
 		{name: "ignore", value: texts(&e.Ignore, memberPointer)},
 		{name: "format", value: scalar[string]{&e.Format, oneOf("json-patch", "merge-patch", "snapshot")}},
 		{name: "max_body", value: scalar[int64]{&e.MaxBody, size}},

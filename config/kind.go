@@ -74,6 +74,15 @@ var count = kind[int]{"a whole number of at least 1", number("integer", "minimum
 	return int(v), nil
 }}
 
+// few is a count of what happens one after the other: more than ten are hardly ever meant.
+var few = kind[int]{"a whole number from 1 to 10", number("integer", "minimum", 1, "maximum", 10), func(text string) (int, error) {
+	v, err := count.read(text)
+	if err != nil || v > 10 {
+		return 0, errKind
+	}
+	return v, nil
+}}
+
 // fileMode is written in octal, as chmod takes it.
 var fileMode = kind[fs.FileMode]{"a file's mode in octal, such as 0660, or 0666 for all users of the machine", form{"type": []string{"string", "integer"}}, func(text string) (fs.FileMode, error) {
 	v, err := strconv.ParseUint(text, 8, 32)

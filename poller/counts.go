@@ -16,6 +16,10 @@ type Counts struct {
 	NotModified uint64 `json:"not_modified"` // the upstream said so: 304
 	Errors      uint64 `json:"errors"`       // no document could be had
 
+	// Flaps are changes that led back to what the one before had replaced, and those
+	// that Rule.Confirm has held back and that were taken back.
+	Flaps uint64 `json:"flaps"`
+
 	PollTimes   Times  `json:"-"`            // of the exchanges with the upstream
 	PolledBytes uint64 `json:"polled_bytes"` // of bodies, as they crossed the network: compressed if they were
 
@@ -54,6 +58,7 @@ func (c *Counts) Add(o *Counts) {
 	c.Unchanged += o.Unchanged
 	c.NotModified += o.NotModified
 	c.Errors += o.Errors
+	c.Flaps += o.Flaps
 	c.PollTimes.add(&o.PollTimes)
 	c.PolledBytes += o.PolledBytes
 	c.Snapshots += o.Snapshots
@@ -149,6 +154,22 @@ type ruleTally struct {
 	avoided float64           // the most that Avoided was when it was read
 	saved   float64           // and Saved
 	failed  map[string]uint64 // polls, by the code of their error
+	diffed  Elapsed
+	resumed Resumes
+}
+
+// Elapsed is how long something took that has happened so often.
+type Elapsed struct {
+	Count uint64
+	Sum   time.Duration
+}
+
+// Resumes are the watchers that came with a version that they held, by what they
+// were sent for it.
+type Resumes struct {
+	Unchanged uint64 // it is the newest
+	Patch     uint64
+	Snapshot  uint64
 }
 
 func (t *ruleTally) read() RuleStatus {
@@ -156,7 +177,7 @@ func (t *ruleTally) read() RuleStatus {
 	defer t.mu.Unlock()
 	t.avoided = max(t.avoided, t.counts.WouldRequests-float64(t.counts.Polls()))
 	t.saved = max(t.saved, t.counts.WouldBytes-float64(t.counts.SentBytes()))
-	return RuleStatus{Counts: t.counts, Told: t.told, Failed: maps.Clone(t.failed), Avoided: t.avoided, Saved: t.saved}
+	return RuleStatus{Counts: t.counts, Told: t.told, Failed: maps.Clone(t.failed), Diffed: t.diffed, Resumed: t.resumed, Avoided: t.avoided, Saved: t.saved}
 }
 
 // Told takes note that n watchers who held the document before have been sent s
@@ -170,6 +191,33 @@ func (s *Snapshot) Told(n int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.told.Observe(d, uint64(n))
+}
+
+// CameBack takes note that n watchers who came with a version were sent s for it:
+// the confirmation of what they held, a patch, or the document.
+func (s *Snapshot) CameBack(unchanged, patch bool, n int) {
+	if s.history == nil {
+		return
+	}
+	t := s.history.rule
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case unchanged:
+		t.resumed.Unchanged += uint64(n)
+	case patch:
+		t.resumed.Patch += uint64(n)
+	default:
+		t.resumed.Snapshot += uint64(n)
+	}
+}
+
+// diff takes note of a comparison that took so long.
+func (t *ruleTally) diff(took time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.diffed.Count++
+	t.diffed.Sum += took
 }
 
 func (t *ruleTally) fail(err *Error) {

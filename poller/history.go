@@ -45,6 +45,7 @@ const (
 	whyNotModified = "the upstream says that nothing has changed"
 	whySame        = "the same bytes as before"
 	whyMeans       = "says the same: only what ignore names, white space or the order of members is different"
+	whyUnconfirmed = "a change that the next polls have to say, too"
 	whyDoubted     = "so much is missing that the next poll has to say so too"
 	whyAdmitted    = "the upstream lets this client see it"
 )

@@ -52,6 +52,10 @@ type Rule struct {
 	// so too. Zero: any, unless the end of the body is that of the connection.
 	ConfirmShrink float64
 
+	// Confirm is how many polls in a row have to say a change before it is
+	// believed. Up to one: the first.
+	Confirm int
+
 	// Shared says that one poll serves all, whatever their Vary headers say, and
 	// that somebody else decides who is shown it. Nothing of a client's is sent.
 	Shared bool

@@ -35,7 +35,9 @@ type resource struct {
 	base       *Snapshot  // the last good document, shown or not
 	validators validators // of the last good answer
 	failures   int        // polls that failed in a row
-	doubted    bool       // the latest answer was not believed
+	doubted    bool       // the latest answer was not believed, because it has lost much
+	claim      claim      // what the latest was, if it was a change that is not believed yet
+	replaced   string     // the version that base has replaced
 	polls      int
 	this       Poll // the one under way, or the latest
 	span       Span // of the same
@@ -171,6 +173,22 @@ func (w *Watch) After(ctx context.Context, t time.Time) (*Snapshot, error) {
 		}
 	}
 }
+
+// behind reports whether a poll that was wanted after what is newest was seen,
+// after a write above all, has brought something that is not believed yet.
+func (r *resource) behind() bool {
+	s := r.newest.Load()
+	if s == nil || s.Err != nil {
+		return false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return s.Confirmed().Before(r.want)
+}
+
+// Behind reports whether what is newest may be older than what was last asked
+// for, because the answer to that was not believed yet.
+func (w *Watch) Behind() bool { return w.resource.behind() }
 
 func (r *resource) pollAfter(t time.Time) {
 	r.mu.Lock()
@@ -336,7 +354,7 @@ const unconditional = 64
 // fail publishes that the latest poll failed, unless that is known.
 func (r *resource) fail(err *Error) {
 	r.failures++
-	r.validators = validators{}
+	r.validators, r.claim = validators{}, claim{}
 	shown := r.newest.Load()
 	next := &Snapshot{URL: r.req.URL, seen: &lastSeen{private: r.private}}
 	if shown != nil {
@@ -373,6 +391,7 @@ func (r *resource) final(err *Error, shown bool) bool {
 
 // confirm takes note that the upstream still says what base says.
 func (r *resource) confirm(header http.Header) {
+	r.noteTakenBack()
 	r.base.seen.set(time.Now(), header)
 	if shown := r.newest.Load(); shown == nil || shown.Err != nil || shown.Resumed {
 		r.publish(r.base.bare())
@@ -402,7 +421,7 @@ func (r *resource) schedule(started time.Time, changed bool, retryAfter time.Dur
 	switch {
 	case err != nil:
 		wait = max(backoff(rule, r.failures), retryAfter)
-	case changed || r.failures > 0:
+	case changed || r.failures > 0 || r.doubted || r.claim.polls > 0:
 		interval = rule.Interval
 		wait = interval
 	default:

@@ -32,6 +32,9 @@ type RuleStatus struct {
 
 	Told   Times             // from when a change was seen to when it was sent to one who held the document before
 	Failed map[string]uint64 // polls that failed, by the code of their error
+
+	Diffed  Elapsed // comparisons of an answer with the document before it
+	Resumed Resumes
 }
 
 // A State is what can be told of a resource in a word.

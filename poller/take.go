@@ -56,6 +56,11 @@ func (r *resource) take(a *answer) (changed bool, err *Error) {
 		r.confirm(a.header)
 		return false, nil
 	}
+	if !r.believes(next) {
+		r.this.Why = whyUnconfirmed
+		r.validators = validators{}
+		return false, nil
+	}
 	r.noteChange(next)
 	next.push = r.beginPush()
 	r.base = next
@@ -86,21 +91,7 @@ func (r *resource) noteChange(next *Snapshot) {
 	}
 	r.this.Result = Changed
 	r.history.change(c)
-}
-
-// doubts reports whether an answer lost so much that the next one has to say
-// so too before it is believed.
-func (r *resource) doubts(a *answer) bool {
-	limit := 1 - r.req.Rule.ConfirmShrink
-	if r.req.Rule.ConfirmShrink == 0 {
-		limit = 0
-	}
-	if !a.delimited {
-		limit = 1
-	}
-	doubtful := !r.doubted && r.base != nil && float64(len(a.body)) < limit*float64(len(r.base.Body))
-	r.doubted = doubtful
-	return doubtful
+	r.noteReturn(next)
 }
 
 // admit takes note that the upstream lets a client in.
@@ -151,7 +142,9 @@ func (r *resource) compare(differ *diff.Differ, text []byte, lines bool, content
 	if r.base == nil || r.base.Lines != lines {
 		doc, err = differ.Parse(text)
 	} else {
+		started := time.Now()
 		doc, patch, err = differ.Next(r.base.Doc, text)
+		r.history.rule.diff(time.Since(started))
 		if doc == r.base.Doc {
 			doc = nil
 		}

@@ -15,6 +15,7 @@ type source interface {
 	Newest() *poller.Snapshot
 	After(ctx context.Context, t time.Time) (*poller.Snapshot, error)
 	Interval() time.Duration
+	Behind() bool
 	Close()
 }
 
@@ -222,6 +223,16 @@ func (g *gate) After(ctx context.Context, t time.Time) (*poller.Snapshot, error)
 
 // Interval implements source.
 func (g *gate) Interval() time.Duration { return g.shared.Interval() }
+
+// Behind implements source.
+func (g *gate) Behind() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.alone != nil {
+		return g.alone.Behind()
+	}
+	return g.shared.Behind()
+}
 
 // Close implements source.
 func (g *gate) Close() {

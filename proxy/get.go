@@ -45,7 +45,7 @@ func (p *Proxy) serveGet(w *answer, r *http.Request, e *endpoint, url string) bo
 		status, confirmed = "fwd=stale; stored", known.Confirmed()
 	}
 	s, err := watch.After(r.Context(), time.Now().Add(-mayBe(ask, known, watch.Interval())))
-	if err != nil || !p.servable(r, s) {
+	if err != nil || watch.Behind() || !p.servable(r, s) {
 		return err != nil && r.Context().Err() != nil // nobody is left to answer
 	}
 	if s.Confirmed().Equal(confirmed) {

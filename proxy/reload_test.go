@@ -361,7 +361,7 @@ func TestReloadAsSubscriptionsCome(t *testing.T) {
 func TestEverySettingIsClassified(t *testing.T) {
 	goesOn := map[string]bool{
 		"Interval": true, "MaxInterval": true, "Timeout": true, "Linger": true, "Reauthorize": true, "Touch": true, "DropQuery": true,
-		"Keys": true, "ConfirmShrink": true, "Ignore": true, "Format": true, "MaxBody": true, "Serve": true, "RefreshOn": true, "Line": true,
+		"Keys": true, "ConfirmShrink": true, "Confirm": true, "Ignore": true, "Format": true, "MaxBody": true, "Serve": true, "RefreshOn": true, "Line": true,
 		"Vary": false, "Authorize": false, "Headers": false, "Path": false,
 	}
 	base := testRoutes(t, "endpoints: [{path: /a, interval: 1s}]\n").byPath["/a"]

@@ -84,6 +84,7 @@ func newEndpoint(e config.Endpoint, upstream *url.URL, differ *diff.Differ) *end
 	ep.rule.Shared, ep.rule.Proved = true, e.Authorize == "same"
 	ep.probe, ep.alone = asClient(ep.rule, "probe"), asClient(ep.rule, "alone")
 	ep.probe.Interval, ep.probe.MaxInterval = e.Reauthorize, 0
+	ep.probe.Confirm = 1 // between two of these the document may well have changed
 	ep.probe.Probe = e.Authorize == "true"
 	return ep
 }
@@ -96,7 +97,7 @@ func newRule(e config.Endpoint, upstream *url.URL, differ *diff.Differ) *poller.
 	return &poller.Rule{
 		Name: e.Path, Upstream: upstream, Interval: e.Interval, MaxInterval: e.MaxInterval, Timeout: e.Timeout, Linger: e.Linger,
 		Vary: e.Vary, Header: header, Differ: differ, Format: poller.Format(e.Format), MaxBody: e.MaxBody,
-		ConfirmShrink: e.ConfirmShrink,
+		ConfirmShrink: e.ConfirmShrink, Confirm: e.Confirm,
 	}
 }
 
