@@ -45,16 +45,26 @@ func TestMetrics(t *testing.T) {
 		"limits: {subscriptions_per_connection: 1}\n")
 
 	c := r.dial(ctx, "/api/orders")
-	next(ctx, t, c)
+	first := next(ctx, t, c)
 	legacy.set("/api/orders", orders("sent"))
 	if m := next(ctx, t, c); m.Type != client.TypePatch {
 		t.Fatalf("got %+v", m)
 	}
+	if err := c.Subscribe(ctx, "/api/orders", client.SubscribeOptions{Version: first.Version}); err != nil {
+		t.Fatal(err)
+	}
+	again := next(ctx, t, c)
+	if err := c.Subscribe(ctx, "/api/orders", client.SubscribeOptions{Version: "unknown"}); err != nil || again.Type != client.TypePatch {
+		t.Fatalf("got %+v, %v", again, err)
+	}
+	next(ctx, t, c)
 	if err := c.Subscribe(ctx, "/api/other?key=hunter2", client.SubscribeOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	next(ctx, t, c)
 	exchange(t, r.address, "GET /api/orders HTTP/1.1\nHost: x\nAccept: text/event-stream\n\n", `"data":`)
+	exchange(t, r.address, "GET /api/orders HTTP/1.1\nHost: x\nAccept: text/event-stream\nLast-Event-ID: "+again.Version+"\n\n", "event: current")
+	exchange(t, r.address, "GET /api/orders HTTP/1.1\nHost: x\nAccept: text/event-stream\nLast-Event-ID: unknown\n\n", "event: snapshot")
 	exchange(t, r.address, "GET /api/orders HTTP/1.1\nHost: x\nConnection: close\n\n", "")
 	exchange(t, r.address, "GET /api/failing?key=hunter2 HTTP/1.1\nHost: x\nAccept: text/event-stream\n\n", "event: stale")
 	exchange(t, r.address, "GET /elsewhere/hunter2 HTTP/1.1\nHost: x\nConnection: close\n\n", "")
@@ -67,15 +77,20 @@ func TestMetrics(t *testing.T) {
 		`pollbridge_watchers{rule="/api/{what}"}`:                            1,
 		`pollbridge_polls_total{result="changed",rule="/api/{what}"}`:        2,
 		`pollbridge_polls_total{result="error",rule="/unused"}`:              0,
-		`pollbridge_messages_sent_total{rule="/api/{what}",type="patch"}`:    1,
-		`pollbridge_messages_sent_total{rule="/api/{what}",type="snapshot"}`: 2,
+		`pollbridge_messages_sent_total{rule="/api/{what}",type="patch"}`:    2,
+		`pollbridge_messages_sent_total{rule="/api/{what}",type="snapshot"}`: 4,
 		`pollbridge_push_duration_seconds_count{rule="/api/{what}"}`:         1,
+		`pollbridge_diff_duration_seconds_count{rule="/api/{what}"}`:         1,
+		`pollbridge_flaps_total{rule="/api/{what}"}`:                         0,
+		`pollbridge_resumes_total{result="unchanged",rule="/api/{what}"}`:    1,
+		`pollbridge_resumes_total{result="patch",rule="/api/{what}"}`:        1,
+		`pollbridge_resumes_total{result="snapshot",rule="/api/{what}"}`:     2,
 		`pollbridge_answers_total{rule="/api/{what}"}`:                       1,
 		`pollbridge_connections{transport="websocket"}`:                      1,
 		`pollbridge_connections{transport="events"}`:                         0,
 		`pollbridge_http_requests_total{code="1xx",transport="websocket"}`:   1,
 		`pollbridge_http_requests_total{code="4xx",transport="websocket"}`:   1,
-		`pollbridge_http_requests_total{code="2xx",transport="events"}`:      2,
+		`pollbridge_http_requests_total{code="2xx",transport="events"}`:      4,
 		`pollbridge_http_requests_total{code="2xx",transport="get"}`:         1,
 		`pollbridge_http_requests_total{code="4xx",transport="pass"}`:        1,
 		`pollbridge_passthrough_duration_seconds_count{code="4xx"}`:          1,

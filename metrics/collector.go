@@ -31,6 +31,9 @@ var (
 
 	sent        = desc("messages_sent_total", "Documents and changes sent to watchers.", "rule", "type")
 	sentBytes   = desc("message_bytes_sent_total", "Bytes of these, as they crossed the network.", "rule", "type")
+	diffSeconds = desc("diff_duration_seconds", "How long it took to compare an answer that is other bytes with the document before it.", "rule")
+	flaps       = desc("flaps_total", "Changes that the upstream took back: the document was again what the one before had replaced, or was not believed yet where confirm is set.", "rule")
+	resumes     = desc("resumes_total", "Watchers that came with a version they held, by what they were sent for it.", "rule", "result")
 	pushSeconds = desc("push_duration_seconds", "From when a change was seen to when it was sent to one who held the document before, comparing included; who asked for a throttle aside.", "rule")
 	answers     = desc("answers_total", "Plain GETs answered without asking the upstream for each.", "rule")
 	answerBytes = desc("answer_bytes_total", "Bytes of the bodies of these.", "rule")
@@ -150,6 +153,14 @@ func (c *collector) rule(ch chan<- prometheus.Metric, r *poller.RuleStatus) {
 	times(pollSeconds, &r.PollTimes)
 	counter(polledBytes, float64(r.PolledBytes))
 
+	counter(flaps, float64(r.Flaps))
+	if r.Diffed.Count > 0 {
+		ch <- prometheus.MustNewConstSummary(diffSeconds, r.Diffed.Count, r.Diffed.Sum.Seconds(), nil, r.Rule)
+	}
+
+	counter(resumes, float64(r.Resumed.Unchanged), "unchanged")
+	counter(resumes, float64(r.Resumed.Patch), "patch")
+	counter(resumes, float64(r.Resumed.Snapshot), "snapshot")
 	counter(sent, float64(r.Snapshots), "snapshot")
 	counter(sent, float64(r.Patches), "patch")
 	counter(sentBytes, float64(r.SnapshotBytes), "snapshot")

@@ -219,7 +219,7 @@ func (s *stream) tell() (told, open bool) {
 	if snapshot == nil {
 		return false, true
 	}
-	prompt, joins := s.view.sent && s.throttle == 0, s.view.version == ""
+	prompt, joins, resumes := s.view.sent && s.throttle == 0, s.view.version == "", s.view.resumes()
 	messages, n := s.view.next(snapshot)
 	for _, m := range messages[:n] {
 		event := m.encoded("event", buildEvent)
@@ -229,6 +229,9 @@ func (s *stream) tell() (told, open bool) {
 		m.sent(1, len(event))
 		if joins && m.kind == kindSnapshot {
 			snapshot.Joined(1)
+		}
+		if resumes {
+			m.resumed(1)
 		}
 		if prompt && m.changes() {
 			snapshot.Told(1)

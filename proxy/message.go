@@ -44,6 +44,13 @@ func (m message) sent(n, bytes int) {
 	}
 }
 
+// resumed takes note that n clients who came with a version were sent m for it.
+func (m message) resumed(n int) {
+	if n > 0 && m.kind != kindStale && m.kind != kindEnd {
+		m.snapshot.CameBack(m.kind == kindCurrent, m.kind == kindPatch, n)
+	}
+}
+
 // changes reports whether m makes another document of what a client holds.
 func (m message) changes() bool { return m.kind == kindSnapshot || m.kind == kindPatch }
 
@@ -60,6 +67,9 @@ type view struct {
 	begun   bool          // a first message was sent
 	sent    bool          // version is what it was told, not what it says itself
 }
+
+// resumes reports whether the client holds a document that it was not told here.
+func (v *view) resumes() bool { return v.version != "" && !v.sent }
 
 // next returns what has to be said to a client for it to know s, and takes it
 // as said. It is the whole logic of pushing: whatever a client missed, what it

@@ -145,12 +145,15 @@ func (s *socket) news(o *outbox, t task) {
 	if snapshot == nil || sub.throttled() {
 		return
 	}
-	prompt, joins := sub.view.sent && sub.throttle == 0, sub.view.version == ""
+	prompt, joins, resumes := sub.view.sent && sub.throttle == 0, sub.view.version == "", sub.view.resumes()
 	messages, n := sub.view.next(snapshot)
 	for _, m := range messages[:n] {
 		o.frames = append(o.frames, o.build(m, s.deflate))
 		if joins && m.kind == kindSnapshot {
 			o.joined++
+		}
+		if resumes {
+			o.resumed++
 		}
 		if prompt && m.changes() {
 			o.prompt++

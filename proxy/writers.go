@@ -90,6 +90,7 @@ type outbox struct {
 	frame   []byte
 	uses    int // of it, that were not counted yet
 	joined  int // of these, the first that somebody is sent who holds nothing
+	resumed int // of these, the first that somebody is sent who came with a version
 	prompt  int // of these, the ones that tell a change as it happens, and not what there is to one who comes
 }
 
@@ -112,7 +113,8 @@ func (o *outbox) count() {
 	if o.prompt > 0 {
 		o.message.snapshot.Told(o.prompt)
 	}
-	o.uses, o.joined, o.prompt = 0, 0, 0
+	o.message.resumed(o.resumed)
+	o.uses, o.joined, o.resumed, o.prompt = 0, 0, 0, 0
 }
 
 // A task is a subscription whose client does not know the newest.

@@ -28,11 +28,15 @@ func metrics(t *testing.T) map[string][]string {
 	all := map[string][]string{"up": nil}
 	for _, m := range regexp.MustCompile("(?m)^\\| `(pollbridge_[a-z_]+)` \\| ([a-z]+) \\| ([a-z, ]*) ?\\|").FindAllStringSubmatch(string(page), -1) {
 		labels := strings.FieldsFunc(m[3], func(r rune) bool { return r == ',' || r == ' ' })
-		if m[2] != "histogram" {
+		switch m[2] {
+		case "histogram":
+			all[m[1]+"_bucket"] = append(labels, "le")
+			fallthrough
+		case "summary":
+			all[m[1]+"_sum"], all[m[1]+"_count"] = labels, labels
+		default:
 			all[m[1]] = labels
-			continue
 		}
-		all[m[1]+"_sum"], all[m[1]+"_count"], all[m[1]+"_bucket"] = labels, labels, append(labels, "le")
 	}
 	if len(all) < 20 {
 		t.Fatalf("docs/metrics.md has only %d metrics", len(all))
