@@ -174,22 +174,6 @@ func (w *Watch) After(ctx context.Context, t time.Time) (*Snapshot, error) {
 	}
 }
 
-// behind reports whether a poll that was wanted after what is newest was seen,
-// after a write above all, has brought something that is not believed yet.
-func (r *resource) behind() bool {
-	s := r.newest.Load()
-	if s == nil || s.Err != nil {
-		return false
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return s.Confirmed().Before(r.want)
-}
-
-// Behind reports whether what is newest may be older than what was last asked
-// for, because the answer to that was not believed yet.
-func (w *Watch) Behind() bool { return w.resource.behind() }
-
 func (r *resource) pollAfter(t time.Time) {
 	r.mu.Lock()
 	r.wantAfterLocked(t)
