@@ -152,6 +152,7 @@ var (
 	errNoPath    = errors.New("the path does not begin with /")
 	errEscape    = errors.New("a % in the path is not followed by two hexadecimal digits")
 	errCharacter = errors.New("the path has an encoded slash, a backslash or a control character, which servers understand differently")
+	errHidden    = errors.New("the path has an escape within an escape, or overlong UTF-8, which servers understand differently")
 	errSegment   = errors.New("the path has an empty segment, . or .., which servers understand differently")
 )
 
@@ -161,7 +162,7 @@ const maxTarget = 8 << 10
 // canonicalPath spells a path in one way (RFC 3986, section 6.2.2): what needs
 // no escape has none, what needs one has it in upper case. It refuses what is
 // ambiguous: empty and dot segments, encoded slashes, backslashes, control
-// characters. A segment counts without its parameters, because some servers
+// characters, and what is one of these to a server that is lenient (see hides). A segment counts without its parameters, because some servers
 // cut off what follows a semicolon and then find "..".
 func canonicalPath(path string) (string, error) {
 	if !strings.HasPrefix(path, "/") {
@@ -193,8 +194,39 @@ func canonicalPath(path string) (string, error) {
 			return "", errSegment
 		}
 	}
+	if hides(string(b)) {
+		return "", errHidden
+	}
 	return string(b), nil
 }
+
+// hides reports whether a canonical path has what a server may take for a dot, a
+// slash or the like though it is none: an escape within an escape, which some
+// decode twice, or overlong UTF-8, which some decode at all (CVE-2021-42013 and
+// CVE-2008-2938 were of these kinds).
+func hides(path string) bool {
+	if !strings.Contains(path, "%") {
+		return false
+	}
+	decoded, _ := url.PathUnescape(path) // canonical, so it has no bad escapes
+	for i := range len(decoded) {
+		c, rest := decoded[i], decoded[i+1:]
+		switch {
+		case c&^1 == 0xc0 && isTail(rest, 0xbf), c == 0xe0 && isTail(rest, 0x9f), c == 0xf0 && isTail(rest, 0x8f):
+			return true
+		case c == '%' && len(rest) >= 2 && unhex(rest[0]) >= 0 && unhex(rest[1]) >= 0:
+			c = byte(unhex(rest[0])<<4 | unhex(rest[1]))
+			if c < ' ' || c == 0x7f || c&^1 == 0xc0 || strings.IndexByte(`./\;%`, c) >= 0 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// isTail reports whether s begins with a byte that goes on with a character in
+// UTF-8, up to the one given.
+func isTail(s string, last byte) bool { return s != "" && s[0] >= 0x80 && s[0] <= last }
 
 // canonicalQuery drops the parameters that are no part of the resource, and
 // escapes what cannot stand in a request line. All else stays as it came:

@@ -52,7 +52,11 @@ func TestResolve(t *testing.T) {
 		{"/api/a:b@c!$&'()*,;=~", "/api/{thing}", "/api/a:b@c!$&'()*,;=~"},
 		{"/api/a|b^c`{}<>\"", "/api/{thing}", "/api/a%7Cb%5Ec%60%7B%7D%3C%3E%22"},
 		{"/api/%25", "/api/{thing}", "/api/%25"},
-		{"/api/%252e%252e", "/api/{thing}", "/api/%252e%252e"},
+		{"/api/100%25", "/api/{thing}", "/api/100%25"},
+		{"/api/%2541%25zz%25e", "/api/{thing}", "/api/%2541%25zz%25e"},
+		{"/api/%25C3%25BC", "/api/{thing}", "/api/%25C3%25BC"},
+		{"/api/M%FCnchen", "/api/{thing}", "/api/M%FCnchen"}, // Latin-1
+		{"/api/%E0%A4%80%F0%90%80%80", "/api/{thing}", "/api/%E0%A4%80%F0%90%80%80"},
 		{"/api/...", "/api/{thing}", "/api/..."},
 		{"/api/a%3Fb", "/api/{thing}", "/api/a%3Fb"},
 		{"/api/a%23b", "/api/{thing}", "/api/a%23b"},
@@ -88,6 +92,8 @@ func TestResolve(t *testing.T) {
 		"/api/a%2fb", "/api/a%2Fb", "/api%2fx", "/tree/a%2f..%2fb", "/api/a\\b", "/api/a%5cb", "/api/a%5Cb", "/tree/..\\x",
 		"/tree/..;/x", "/tree/..;a=b/x", "/tree/.;/x", "/api/..;", "/api/.;x", "/tree/%2e%2e;/x", "/tree/..%3b/x", "/tree/;/x", // path parameters (RFC 3986, section 3.3) that some servers cut off first
 		"/api/a\x00", "/api/a%00", "/api/a\r\n", "/api/a%0d%0aX: y", "/api/\t", "/api/%7f", "/api/\x7f", "/api/%01",
+		"/tree/%252e%252e/x", "/tree/%25%32%65./x", "/api/a%252fb", "/api/a%255Cb", "/api/a%2500", "/api/a%250a", "/tree/%25252e%25252e/x", "/tree/..%253b/x", // escaped twice
+		"/tree/%c0%ae%c0%ae/x", "/tree/%C0%AE./x", "/api/a%c0%afb", "/api/a%C1%9Cb", "/api/%e0%80%ae", "/api/a%E0%80%AFb", "/api/%f0%80%80%ae", "/api/\xc0\xaf", "/tree/%25c0%25ae/x", // overlong UTF-8
 		"/api/%", "/api/%4", "/api/%zz", "/api/%%", "/api/a%u0041",
 		"/api/" + strings.Repeat("x", maxTarget), "/api/x?" + strings.Repeat("x", maxTarget), "/api/" + strings.Repeat("ü", maxTarget/4),
 	} {
