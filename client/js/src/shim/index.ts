@@ -14,7 +14,7 @@ export type { Note } from './notes.js'
 const page = window as any
 
 if (!page.pollbridgeShim?.restore) {
-  if (late) console.warn('pollbridge: shim.js is not the first script of this page: what kept fetch before is not helped')
+  if (late) console.warn('pollbridge: shim.js is not the first script: what kept fetch before is not helped')
   patchFetch()
   patchXHR()
   // Where somebody may have logged in or out meanwhile.

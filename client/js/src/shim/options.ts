@@ -17,7 +17,8 @@ const given: ShimOptions = (window as any).pollbridgeShim || {}
 const data = script?.dataset || {}
 const list = (name: 'include' | 'exclude' | 'origins'): any[] => given[name] || data[name]?.split(/[\s,]+/).filter(Boolean) || []
 
-export const late = document.scripts[0] !== script
+/** Some script has run before this one: not the one that holds its options, nor what runs later, or is none. */
+export const late = document.querySelectorAll('script:not([defer],[type=module],[type$=map],[type$=json])')[+!!(window as any).pollbridgeShim] !== script
 export const debug = given.debug || data.debug !== undefined
 export const socketPath = given.socket || data.socket || '/.pollbridge/socket'
 
