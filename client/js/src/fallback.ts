@@ -26,8 +26,7 @@ const codes: Record<number, string> = { 401: 'unauthorized', 403: 'forbidden' }
  * This is a module of its own, loaded where no socket can be had.
  */
 export async function poll(s: Subscription, p: Poller, stopped: AbortSignal) {
-  const { code, message } = (p.why || {}) as PollbridgeError
-  if (code && code !== 'shutting_down') console.warn(`pollbridge: ${s.href} is polled, not pushed: ${code}: ${message}`)
+  let { code, message } = (p.why || {}) as PollbridgeError
   let bridge: string | null | undefined, failures = 0
   let controller: AbortController | undefined, timer: ReturnType<typeof setTimeout>, wake: (() => void) | undefined
 
@@ -75,6 +74,8 @@ export async function poll(s: Subscription, p: Poller, stopped: AbortSignal) {
       if (pause === undefined) {
         await get()
         pause = p.interval
+        if (code && code !== 'shutting_down') console.warn(`pollbridge: ${s.href} is polled, not pushed: ${code}: ${message}`)
+        code = ''
       }
       if (bridge && !stopped.aborted) p.found(!!before)
       failures = 0

@@ -132,6 +132,16 @@ test('an end says whether it comes back, and the console what happened', async (
   }
 })
 
+test('the console is told of no polling that does not come about', async (t) => {
+  const warn = t.mock.method(console, 'warn', () => {}).mock
+  const { client } = await start(t, (m, c) => c.say({ type: 'end', url: '/a', error: { code: 'not_found', message: '' } }), {
+    transports: undefined, interval: 20, fetch: () => Promise.reject(new TypeError('no')), // as pollbridge/fetch has it
+  })
+  const handle = client.watch('/a')
+  await until(() => handle.getSnapshot().error?.code === 'unreachable')
+  assert.equal(warn.callCount(), 0)
+})
+
 test('where polling may not take its place, what no rule matches has ended', async (t) => {
   for (const m of [{ type: 'end', url: '/a', error: { code: 'not_found', message: 'no rule' } }, { type: 'error', error: { code: 'bad_message', message: 'no such header' } }]) {
     const { client } = await start(t, (_, c) => c.say(m))
