@@ -112,7 +112,8 @@ func TestReload(t *testing.T) {
 	if status, text := r.reload(); status != 400 || text != "open config.yaml: no such file or directory\n" {
 		t.Errorf("POST /reload of no file: %d %s", status, text)
 	}
-	taken := strings.Replace(rules(""), "listen: 127.0.0.1:0", "listen: "+strings.TrimPrefix(legacy.URL, "http://"), 1)
+	other := newAPI(t)
+	taken := strings.Replace(rules(""), "listen: 127.0.0.1:0", "listen: "+strings.TrimPrefix(other.URL, "http://"), 1)
 	r.rewrite(taken + "tls: {cert: none.pem, key: none.pem}\n")
 	if status, text := r.reload(); status != 400 || !strings.Contains(text, "is in use by another program") || !strings.Contains(text, "open none.pem") {
 		t.Errorf("POST /reload of an address that is taken: %d %s", status, text)

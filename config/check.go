@@ -3,7 +3,10 @@ package config
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
+	"net/netip"
+	"net/url"
 	"strings"
 )
 
@@ -16,6 +19,12 @@ func (d *decoder) check(c *Config) {
 			at = d.seen["listen"]
 		}
 		d.refuse(at, at.found+", which is the address of both listen and admin", "two addresses")
+	}
+	for _, listener := range [][2]string{{"listen", c.Listen}, {"admin", c.Admin}} {
+		if c.Upstream != nil && isAt(c.Upstream, listener[1]) {
+			at := d.seen["upstream"]
+			d.refuse(at, at.found+", which is the address of "+listener[0]+": requests would go round in circles", "the address of the API")
+		}
 	}
 	mux, first := http.NewServeMux(), map[string]int{}
 	for i := range c.Endpoints {
@@ -85,4 +94,39 @@ func (d *decoder) checkHeaders(e *Endpoint, key string) {
 				"a header that is not in vary; a rule that sends one "+name+" for all users leaves it out there, or has authorize: true")
 		}
 	}
+}
+
+// isAt reports whether a URL leads to where this program itself listens, as far
+// as names and addresses of the machine's own for itself tell.
+func isAt(u *url.URL, address string) bool {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil || port == "0" {
+		return false // no TCP, or a port that is not known yet
+	}
+	to := u.Port()
+	if to == "" {
+		to = map[string]string{"http": "80", "https": "443"}[u.Scheme]
+	}
+	if to != port {
+		return false
+	}
+	there, here := loopback(u.Hostname()), loopback(host)
+	switch {
+	case u.Hostname() == host, there.IsValid() && there == here:
+		return true
+	case host == "", here == netip.IPv6Unspecified():
+		return there.IsLoopback() || there.IsUnspecified()
+	case here == netip.IPv4Unspecified():
+		return there.Is4() && there.IsLoopback()
+	}
+	return false
+}
+
+// loopback is the address that a host is, where it is one or localhost.
+func loopback(host string) netip.Addr {
+	if host == "localhost" {
+		return netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	}
+	ip, _ := netip.ParseAddr(host) // none otherwise
+	return ip
 }

@@ -17,6 +17,8 @@ var unseen = map[string]string{
 	"addresses-default.yaml":  "between keys",
 	"addresses-same.yaml":     "between keys",
 	"headers-vary.yaml":       "between keys",
+	"upstream-admin.yaml":     "between keys",
+	"upstream-self.yaml":      "between keys",
 	"paths-reserved.yaml":     "what a path may not begin with",
 	"paths-socket.yaml":       "between keys",
 	"paths-conflict.yaml":     "between rules",
