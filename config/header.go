@@ -48,6 +48,9 @@ var headerValue = kind[string]{"the value of a header", anyText, func(text strin
 
 // varyName is a header, or one cookie of the Cookie header, whose name is case-sensitive (RFC 6265, section 4.1.1).
 var varyName = kind[string]{"the name of a header, or Cookie:name for one cookie", anyText, func(text string) (string, error) {
+	if strings.Contains(text, "*") { // as a name it would be nobody's, and the rule share with everybody
+		return "", errors.New("there are no wildcards: name each header that tells users apart, and Cookie for all cookies")
+	}
 	name, cookie, one := strings.Cut(text, ":")
 	name, err := headerName.read(name)
 	switch {
@@ -70,6 +73,8 @@ var parameter = kind[string]{"the name of a query parameter", anyText, func(text
 		return "", errKind
 	case strings.ContainsAny(text, "&=?"):
 		return "", errors.New("the name alone, without ?, = or &")
+	case strings.Contains(text, "*"):
+		return "", errors.New("there are no wildcards: name each")
 	}
 	return text, nil
 }}
