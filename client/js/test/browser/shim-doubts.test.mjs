@@ -173,6 +173,7 @@ test('a page that comes back from the cache of pages goes on', options, async (t
   await tab.evaluate(() => { window.kept = true; return poll('/api/orders', memory) })
   await tab.goto(site.origin + '/empty')
   site.backend.set('/api/orders', { orders: 2 })
+  await until(async () => (await (await fetch(site.origin + '/api/orders')).text()) === '{"orders":2}') // pollbridge knows
   await tab.goBack({ waitUntil: 'commit' })
   await tab.waitForFunction(() => window.kept)
   assert.equal(await tab.evaluate(() => fetch('/api/orders').then((r) => r.text())), '{"orders":2}')
