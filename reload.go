@@ -122,7 +122,7 @@ func (s *server) prepare(cfg *config.Config) (o opened, err error) {
 // cannot fail.
 func (s *server) commit(cfg *config.Config, o opened) {
 	s.log.set(cfg.Log)
-	settings := listen.Settings{Proxies: cfg.ProxyProtocol}
+	settings := listen.Settings{Proxies: cfg.ProxyProtocol, Full: s.proxy.TurnedAway}
 	if cfg.TLS != nil {
 		s.certificate.Set(o.pair)
 		settings.TLS = s.certificate.Config()

@@ -47,6 +47,13 @@ func (a *api) set(path, body string) {
 	a.documents[path] = body
 }
 
+// asked is how many requests have come.
+func (a *api) asked() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.headers)
+}
+
 // wasSent reports whether a request for a document had a header.
 func (a *api) wasSent(name, value string) bool {
 	a.mu.Lock()

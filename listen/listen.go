@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"net/netip"
@@ -94,6 +95,11 @@ type Settings struct {
 	// Proxies are those that say in a PROXY protocol header, of version 1 or 2, for
 	// whom they have connected. Theirs is demanded, and nobody else's is read.
 	Proxies []netip.Prefix
+
+	// Full is called for each connection that is turned away because the process
+	// has hardly a file left to open: those are for its own connections. Nil: none
+	// is turned away.
+	Full func()
 }
 
 // A Listener is one whose settings can change.
@@ -115,7 +121,7 @@ func (l *Listener) Set(s Settings) { l.settings.Store(&s) }
 // Accept implements net.Listener. It waits for nothing that a client may or may
 // not send.
 func (l *Listener) Accept() (net.Conn, error) {
-	conn, err := l.Listener.Accept()
+	conn, err := l.accept()
 	if err != nil {
 		return nil, err
 	}
@@ -131,6 +137,29 @@ func (l *Listener) Accept() (net.Conn, error) {
 	}
 	return conn, nil
 }
+
+// accept turns away those for whom there is no room.
+func (l *Listener) accept() (net.Conn, error) {
+	for {
+		conn, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		s := l.settings.Load()
+		if s.Full == nil || !takesReserve(conn) {
+			return conn, nil
+		}
+		s.Full()
+		if s.TLS == nil {
+			conn.SetWriteDeadline(time.Now().Add(time.Millisecond)) // it fits into the kernel's buffer
+			io.WriteString(conn, tooMany)
+		}
+		conn.Close()
+	}
+}
+
+// tooMany is the answer to who is turned away, whatever the request.
+const tooMany = "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 // A local connection is one over a Unix socket. Its peer, which has no address,
 // counts as one at 127.0.0.1: what is trusted there is trusted here.

@@ -10,10 +10,11 @@ import (
 	"pollbridge/poller"
 )
 
-// Why somebody is turned away. Those that are limits are called as in the
-// configuration.
+// Why somebody is turned away. Those that are limits of the configuration are
+// called as there.
 const (
 	rejectOrigin             = "origin"
+	rejectFiles              = "open_files"
 	rejectConnections        = "connections"
 	rejectClient             = "connections_per_client"
 	rejectSubscriptions      = "subscriptions_per_connection"
@@ -89,6 +90,10 @@ func (p *Proxy) reject(why string) {
 	}
 }
 
+// TurnedAway takes note that a connection was refused because the process can
+// hardly open another file.
+func (p *Proxy) TurnedAway() { p.reject(rejectFiles) }
+
 // hold counts n more connections that stay open, or fewer.
 func (c *counts) hold(way Way, n int) {
 	c.mu.Lock()
@@ -151,7 +156,7 @@ func (p *Proxy) Status() Status {
 	s := Status{
 		Rules: p.Rules(), Usage: p.poller.Usage(), Connections: make(map[string]int), Passed: make(map[int]poller.Times), Closed: make(map[string]uint64),
 		Rejected: map[string]uint64{
-			rejectOrigin: 0, rejectConnections: 0, rejectClient: 0, rejectSubscriptions: 0, rejectResources: 0, rejectResourcesPerClient: 0,
+			rejectOrigin: 0, rejectFiles: 0, rejectConnections: 0, rejectClient: 0, rejectSubscriptions: 0, rejectResources: 0, rejectResourcesPerClient: 0,
 		},
 		Limits: map[string]float64{
 			"connections": float64(limits.Connections), "resources": float64(limits.Resources), "upstream_concurrency": float64(limits.UpstreamConcurrency),
