@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -90,7 +91,12 @@ func TestReadmeCommands(t *testing.T) {
 func TestReadmeScript(t *testing.T) {
 	t.Parallel()
 	page := openPage(t)
-	address := freeAddress(t) // the page is opened there, also after a restart
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := free.Addr().String() // the page is opened there, also after a restart
+	free.Close()
 
 	legacy := newAPI(t)
 	legacy.set("/page", "<!doctype html><script>const render = data => { window.shown = JSON.stringify(data) }, kinds = new Set()</script>\n"+

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 )
 
@@ -19,16 +18,16 @@ import (
 // that are made here. It keeps the two apart, and sends no data after a close
 // frame (RFC 6455, section 5.5.1).
 //
-// Where the connection has a descriptor that can be written to without waiting
-// (raw), most frames go that way: no deadline has to be set, nobody waits.
+// Where the connection has a descriptor that can be written to without waiting,
+// most frames go that way: no deadline has to be set, nobody waits.
 type wire struct {
 	// mu guards writes and the fields below.
 	mu     sync.Mutex
 	closed bool   // a close frame was sent
-	unsent []byte // of a frame that the peer has taken a part of; goes before all else
 	sent   int64  // bytes
+	unsent []byte // of a frame that the peer has taken a part of; goes before all else
 
-	raw syscall.RawConn // nil: there is none
+	descriptor descriptor
 	net.Conn
 
 	buffered *bufio.Reader // what the library reads from
@@ -55,6 +54,13 @@ func (w *wire) Read(p []byte) (int, error) {
 		w.lastRead.Store(ticks())
 	}
 	return n, err
+}
+
+// Close closes the connection. Nobody else does: what is written to a
+// descriptor after it was closed may go to another's connection.
+func (w *wire) Close() error {
+	w.descriptor.close()
+	return w.Conn.Close()
 }
 
 // Write writes a control frame.
@@ -96,12 +102,9 @@ func (w *wire) writeLocked(frames net.Buffers) error {
 		w.sent += n
 		if err != nil {
 			w.slow.Store(errors.Is(err, os.ErrDeadlineExceeded))
-			w.Conn.Close() // a frame that was cut short cannot be mended
+			w.Close() // a frame that was cut short cannot be mended
 			return err
 		}
-	}
-	if w.raw != nil {
-		w.SetWriteDeadline(time.Time{}) // one that has passed would stop try
 	}
 	return nil
 }
@@ -113,7 +116,7 @@ func (w *wire) try(s *sender, frames net.Buffers) (rest net.Buffers, done bool, 
 	if len(frames) == 0 {
 		return nil, true, nil
 	}
-	if w.raw == nil || !w.mu.TryLock() {
+	if !w.descriptor.isThere() || !w.mu.TryLock() {
 		return frames, false, nil
 	}
 	defer w.mu.Unlock()
@@ -125,7 +128,7 @@ func (w *wire) try(s *sender, frames net.Buffers) (rest net.Buffers, done bool, 
 	}
 	for len(frames) > 0 {
 		b, n := s.join(frames)
-		sent, err := s.send(w.raw, b)
+		sent, err := w.descriptor.send(b)
 		if err != nil {
 			return nil, false, err
 		}
@@ -195,7 +198,7 @@ func (w *wire) ping() error {
 // canAwait reports whether the wire can say when there is something to read,
 // and nothing that was read is left over.
 func (w *wire) canAwait() bool {
-	return w.raw != nil && len(w.early) == 0 && w.buffered.Buffered() == 0
+	return w.descriptor.isThere() && len(w.early) == 0 && w.buffered.Buffered() == 0
 }
 
 // started is what ticks count from.
@@ -235,7 +238,8 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		return nil, nil, err
 	}
 	conn.SetDeadline(time.Time{}) // the server's limits are for requests
-	h.wire.Conn, h.wire.raw = conn, descriptor(conn)
+	h.wire.Conn = conn
+	h.wire.descriptor.open(conn)
 	h.wire.lastRead.Store(ticks())
 	if n := buffered.Reader.Buffered(); n > 0 {
 		early, _ := buffered.Reader.Peek(n)
@@ -245,14 +249,8 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return h.wire, bufio.NewReadWriter(h.wire.buffered, bufio.NewWriterSize(h.wire, writeBuffer)), nil
 }
 
-// A sender writes to one descriptor after another. It allocates once.
-type sender struct {
-	joined []byte
-	out    []byte
-	n      int
-	err    error
-	write  func(fd uintptr) bool
-}
+// A sender writes to one wire after another. It allocates once.
+type sender struct{ joined []byte }
 
 // join returns the first of frames in one piece, of writePiece bytes at most
 // unless the first is longer, and how many they are.

@@ -2,16 +2,18 @@
 
 package proxy
 
-import (
-	"net"
-	"syscall"
-)
+import "net"
 
-// Where there are no descriptors all goes by blocking reads and writes: descriptor
-// returns nil, and what needs one is never called.
+// Where there are no descriptors all goes by blocking reads and writes: none is
+// there, and what needs one is never called.
+type descriptor struct{}
 
-func descriptor(net.Conn) syscall.RawConn { return nil }
+func (*descriptor) open(net.Conn) {}
 
-func (s *sender) send(syscall.RawConn, []byte) (int, error) { return 0, net.ErrClosed }
+func (*descriptor) isThere() bool { return false }
+
+func (*descriptor) close() {}
+
+func (*descriptor) send([]byte) (int, error) { return 0, net.ErrClosed }
 
 func (w *wire) await() {}

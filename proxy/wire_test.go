@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -199,8 +201,9 @@ func pair(t *testing.T) (server, client net.Conn) {
 // TestAwait: the answers to pings do not wake the reader, all else does.
 func TestAwait(t *testing.T) {
 	server, client := pair(t)
-	w := &wire{Conn: server, raw: descriptor(server)}
-	if w.raw == nil {
+	w := &wire{Conn: server}
+	w.descriptor.open(server)
+	if !w.descriptor.isThere() {
 		t.Skip("no descriptors here")
 	}
 	pong := []byte{opPong, 0x80, 1, 2, 3, 4}
@@ -226,8 +229,9 @@ func TestAwait(t *testing.T) {
 // allocating; where it does not, nothing is lost or cut in two.
 func TestTry(t *testing.T) {
 	server, client := pair(t)
-	w := &wire{Conn: server, raw: descriptor(server)}
-	if w.raw == nil {
+	w := &wire{Conn: server}
+	w.descriptor.open(server)
+	if !w.descriptor.isThere() {
 		t.Skip("no descriptors here")
 	}
 	frame := textFrame(func(b []byte) []byte { return append(b, strings.Repeat("x", 1000)...) })
@@ -282,4 +286,50 @@ func TestTry(t *testing.T) {
 	if _, _, err := w.try(&s, frames); err != net.ErrClosed {
 		t.Errorf("after the close frame: %v", err)
 	}
+}
+
+// TestNeverToAnother: a descriptor that is closed is another connection's a
+// moment later, and what is written while that happens does not go there.
+func TestNeverToAnother(t *testing.T) {
+	const connections = 500
+	var writers sync.WaitGroup
+	defer writers.Wait()
+	written := 0
+	for i := range connections {
+		server, client := pair(t)
+		w := &wire{Conn: server}
+		w.descriptor.open(server)
+		if !w.descriptor.isThere() {
+			t.Skip("no descriptors here")
+		}
+		own := textFrame(func(b []byte) []byte { return fmt.Appendf(b, "%06d", i) })
+		begun := make(chan struct{})
+		writers.Go(func() {
+			var s sender
+			for n := 0; ; n++ {
+				_, done, err := w.try(&s, net.Buffers{own})
+				if n == 0 {
+					close(begun)
+				}
+				if err != nil || !done {
+					return
+				}
+			}
+		})
+		<-begun
+		client.SetReadDeadline(time.Now().Add(20 * time.Second))
+		got := make([]byte, len(own))
+		for range 3 {
+			if _, err := io.ReadFull(client, got); err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(got, own) {
+				t.Fatalf("connection %d was sent %q", i, got)
+			}
+			written++
+		}
+		w.Close() // the next connection has the descriptor
+		client.Close()
+	}
+	t.Logf("%d frames on %d connections, each on its own", written, connections)
 }

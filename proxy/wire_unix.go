@@ -4,12 +4,22 @@ package proxy
 
 import (
 	"net"
+	"sync"
 	"syscall"
 )
 
-// descriptor returns what gives access to a connection's descriptor; nil where it
-// has none of its own, such as under TLS.
-func descriptor(conn net.Conn) syscall.RawConn {
+// A descriptor is that of a connection, written to past net.Conn, which takes a
+// lock of its own and looks at deadlines for each write: with ten thousand
+// sockets that is memory which has to be fetched for each. The zero value is
+// that of a connection that has none of its own, such as under TLS.
+type descriptor struct {
+	mu  sync.Mutex      // guards fd; held for as long as a write that does not wait takes
+	fd  int             // -1: it is closed, or about to be
+	raw syscall.RawConn // nil: there is none
+}
+
+// open takes over the descriptor of conn, if it has one.
+func (d *descriptor) open(conn net.Conn) {
 	if behind, ok := conn.(interface{ Raw() net.Conn }); ok { // a PROXY protocol header was read, and what came with it
 		conn = behind.Raw()
 	}
@@ -18,48 +28,49 @@ func descriptor(conn net.Conn) syscall.RawConn {
 		SetWriteBuffer(bytes int) error
 	})
 	if !ok {
-		return nil
+		return
 	}
 	own.SetWriteBuffer(sendBuffer)
 	raw, err := own.SyscallConn()
 	if err != nil {
-		return nil
+		return
 	}
-	return raw
+	if raw.Control(func(fd uintptr) { d.fd = int(fd) }) == nil {
+		d.raw = raw
+	}
+}
+
+func (d *descriptor) isThere() bool { return d.raw != nil }
+
+// close has nothing written any more. It returns when nobody is writing.
+func (d *descriptor) close() {
+	d.mu.Lock()
+	d.fd = -1
+	d.mu.Unlock()
 }
 
 // send writes what the kernel takes of b at once and returns how much that is.
-func (s *sender) send(raw syscall.RawConn, b []byte) (int, error) {
-	if s.write == nil {
-		s.write = s.tryWrite
+func (d *descriptor) send(b []byte) (int, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.fd < 0 {
+		return 0, net.ErrClosed
 	}
-	s.out, s.n, s.err = b, 0, nil
-	if err := raw.Write(s.write); err != nil {
-		return 0, err
-	}
-	return s.n, s.err
-}
-
-func (s *sender) tryWrite(fd uintptr) bool {
 	for {
-		n, err := syscall.Write(int(fd), s.out)
-		switch err {
-		case nil:
-			s.n = n
+		switch n, err := sendNow(d.fd, b); err {
 		case syscall.EINTR:
-			continue
 		case syscall.EAGAIN:
+			return 0, nil
 		default:
-			s.err = err
+			return max(0, n), err
 		}
-		return true
 	}
 }
 
 // await waits until there is something to read, or the connection ends. Answers
 // to pings are taken in here.
 func (w *wire) await() {
-	w.raw.Read(w.readable)
+	w.descriptor.raw.Read(w.readable)
 }
 
 // readable reports whether there is something to read.

@@ -138,7 +138,7 @@ func (s *socket) write(o *outbox) {
 	rest, done, err := s.wire.try(&o.sender, o.frames)
 	switch {
 	case err != nil:
-		s.wire.Conn.Close() // read ends, and with it the socket
+		s.wire.Close() // read ends, and with it the socket
 	case !done:
 		go s.writeSlowly(slices.Clone(rest))
 	default:
