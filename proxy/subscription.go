@@ -13,28 +13,32 @@ import (
 
 // A subscription is one resource that a socket watches.
 type subscription struct {
-	socket   *socket
-	url      string
-	alias    string // the spelling that the client used, until it is told
-	throttle time.Duration
-	header   http.Header // that it was asked for with
-
-	// Only the writing goroutine uses these.
-	view view
-	last time.Time // when the last message was sent
+	socket *socket
 
 	// Guarded by socket.mu.
-	live     bool          // the next three are set; a reload may change them
-	endpoint *endpoint     // by which it is watched
-	watch    source        //
-	release  func()        // of the identity that is kept alive; nil: none is
+	watch    source        // by which it is watched
+	nextDue  *subscription // on the list
+	live     bool          // watch, endpoint and release are set; a reload may change them
 	anew     bool          // watch is another one than the client was told from
 	isDue    bool          // is on the list, or will be when it is live
 	ending   bool          // its end is to be told
-	reason   *poller.Error // of the end; nil: the client has asked for it
 	over     bool          // nothing more is sent
-	wait     *time.Timer   // until throttle allows the next message
+	reason   *poller.Error // of the end; nil: the client has asked for it
 	replaces *subscription // whose client keeps its document: other credentials, the same url
+
+	// Only the writing goroutine uses these.
+	view  view
+	alias string    // the spelling that the client used, until it is told
+	last  time.Time // when the last message was sent
+
+	throttle time.Duration
+	url      string
+	header   http.Header // that it was asked for with
+
+	// Guarded by socket.mu.
+	endpoint *endpoint   // by which it is watched
+	release  func()      // of the identity that is kept alive; nil: none is
+	wait     *time.Timer // until throttle allows the next message
 }
 
 // maxVersion bounds what a client may call the version that it holds, in bytes.
@@ -121,10 +125,35 @@ func (sub *subscription) Wake() {
 
 // dueLocked puts sub on the list and sees to it that somebody writes.
 func (s *socket) dueLocked(sub *subscription) {
-	s.due = append(s.due, sub)
+	if s.lastDue == nil {
+		s.firstDue = sub
+	} else {
+		s.lastDue.nextDue = sub
+	}
+	s.lastDue = sub
 	if !s.writing && !s.closed {
 		s.writing = true
 		s.p.writers.add(s)
+	}
+}
+
+// undueLocked takes sub off the list.
+func (s *socket) undueLocked(sub *subscription) {
+	var before *subscription
+	for at := s.firstDue; at != nil; before, at = at, at.nextDue {
+		if at != sub {
+			continue
+		}
+		if before == nil {
+			s.firstDue = sub.nextDue
+		} else {
+			before.nextDue = sub.nextDue
+		}
+		if s.lastDue == sub {
+			s.lastDue = before
+		}
+		sub.nextDue = nil
+		return
 	}
 }
 
@@ -269,11 +298,10 @@ func (s *socket) lastTold(old *subscription) *subscription {
 func (s *socket) drop(sub *subscription) {
 	s.mu.Lock()
 	sub.endLocked()
-	for _, list := range []*[]*subscription{&s.subscriptions, &s.due} {
-		if i := slices.Index(*list, sub); i >= 0 {
-			*list = slices.Delete(*list, i, i+1)
-		}
+	if i := slices.Index(s.subscriptions, sub); i >= 0 {
+		s.subscriptions = slices.Delete(s.subscriptions, i, i+1)
 	}
+	s.undueLocked(sub)
 	s.mu.Unlock()
 	sub.letGo()
 }

@@ -18,9 +18,10 @@ import (
 // nobody. What a peer does not take at once is left to a goroutine of that
 // socket, which comes back to the queue when it is done.
 type writers struct {
-	mu          sync.Mutex // guards the fields below, and every socket.next
-	first, last *socket    // the queue
-	running     int
+	mu      sync.Mutex // guards the fields below
+	queue   []*socket  // from first on; what was before has been taken
+	first   int
+	running int
 }
 
 var maxWriters = runtime.GOMAXPROCS(0)
@@ -29,48 +30,54 @@ var maxWriters = runtime.GOMAXPROCS(0)
 func (w *writers) add(s *socket) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.last == nil {
-		w.first = s
-	} else {
-		w.last.next = s
+	if len(w.queue) == cap(w.queue) && w.first > len(w.queue)/2 { // there is room at the front
+		n := copy(w.queue, w.queue[w.first:])
+		clear(w.queue[n:])
+		w.queue, w.first = w.queue[:n], 0
 	}
-	w.last = s
+	w.queue = append(w.queue, s)
 	if w.running < maxWriters {
 		w.running++
 		go w.run()
 	}
 }
 
-// take takes the next socket off the queue; nil when the writer is not needed
+// A batch is the sockets that a writer takes at a time.
+type batch [8]*socket
+
+// take takes the next sockets off the queue; none when the writer is not needed
 // any more.
-func (w *writers) take() *socket {
+func (w *writers) take(b *batch) []*socket {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	s := w.first
-	if s == nil {
+	taken := b[:copy(b[:], w.queue[w.first:])]
+	clear(w.queue[w.first : w.first+len(taken)])
+	if w.first += len(taken); w.first == len(w.queue) {
+		w.queue, w.first = w.queue[:0], 0
+	}
+	if len(taken) == 0 {
 		w.running--
-		return nil
 	}
-	w.first, s.next = s.next, nil
-	if w.first == nil {
-		w.last = nil
-	}
-	return s
+	return taken
 }
 
-// turn is how many sockets are served before others may run, and before the time
+// turn is how many batches are served before others may run, and before the time
 // is looked at.
-const turn = 32
+const turn = 4
 
 func (w *writers) run() {
 	var o outbox
+	var b batch
 	for n := 1; ; n++ {
-		s := w.take()
-		if s == nil {
+		sockets := w.take(&b)
+		if len(sockets) == 0 {
 			o.count()
 			return
 		}
-		s.write(&o)
+		o.fetch(sockets)
+		for _, s := range sockets {
+			s.write(&o)
+		}
 		if n%turn == 0 {
 			o.count()
 			runtime.Gosched()
@@ -83,6 +90,7 @@ type outbox struct {
 	tasks  []task
 	frames net.Buffers
 	sender sender
+	far    fetched
 
 	// The latest message that was built: most often the next socket gets it too.
 	message message
@@ -92,6 +100,21 @@ type outbox struct {
 	joined  int // of these, the first that somebody is sent who holds nothing
 	resumed int // of these, the first that somebody is sent who came with a version
 	prompt  int // of these, the ones that tell a change as it happens, and not what there is to one who comes
+}
+
+// fetched is what never changes in the first and the last of what a delivery
+// needs of a socket.
+type fetched struct {
+	p    *Proxy
+	conn net.Conn
+}
+
+// fetch has the processor ask memory for all of these sockets at once. One after
+// the other, each would be waited for.
+func (o *outbox) fetch(sockets []*socket) {
+	for _, s := range sockets {
+		o.far = fetched{s.p, s.wire.Conn}
+	}
 }
 
 // build returns the frame of m.
@@ -159,11 +182,11 @@ func (s *socket) takeDue(o *outbox) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	o.tasks = o.tasks[:0]
-	if len(s.due) == 0 || s.closed {
+	if s.firstDue == nil || s.closed {
 		s.writing = false
 		return false
 	}
-	for _, sub := range s.due {
+	for sub := s.firstDue; sub != nil; {
 		sub.isDue = false
 		if old := sub.replaces; old != nil {
 			sub.view.version, sub.replaces = old.view.version, nil
@@ -172,9 +195,9 @@ func (s *socket) takeDue(o *outbox) bool {
 			sub.view, sub.anew = view{version: sub.view.version}, false
 		}
 		o.tasks = append(o.tasks, task{sub, sub.watch, sub.ending, sub.reason})
+		sub, sub.nextDue = sub.nextDue, nil
 	}
-	clear(s.due)
-	s.due = s.due[:0]
+	s.firstDue, s.lastDue = nil, nil
 	return true
 }
 
@@ -182,7 +205,7 @@ func (s *socket) takeDue(o *outbox) bool {
 func (s *socket) written() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.due) == 0 || s.closed {
+	if s.firstDue == nil || s.closed {
 		s.writing = false
 		return
 	}
