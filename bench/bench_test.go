@@ -22,7 +22,7 @@ func TestMain(m *testing.M) {
 // watcher has to receive every change, joining has to cost one request, and so
 // on. The figures mean nothing.
 func TestScenarios(t *testing.T) {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 8*time.Minute)
 	defer cancel()
 	var out strings.Builder
 	b := &bench{out: &out, watchers: 200, duration: 200 * time.Millisecond, settle: 50 * time.Millisecond, repeat: 1}

@@ -51,7 +51,7 @@ func TestConn(t *testing.T) {
 	server := httptest.NewServer(echo(t))
 	defer server.Close()
 	// The handshake's context ends with the handshake; the connection does not.
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	c, err := Dial(ctx, server.URL+"/x", &Options{Header: http.Header{"X-Key": {"secret"}}, Compression: true})
 	cancel()
 	if err != nil {

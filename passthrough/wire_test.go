@@ -20,7 +20,7 @@ import (
 )
 
 // patience bounds every wait of a test for something that must come. Nothing waits for it to pass.
-const patience = 20 * time.Second
+const patience = 2 * time.Minute
 
 // message is an HTTP/1 message as it was on the wire, read without net/http, which would tidy it up.
 type message struct {

@@ -67,7 +67,7 @@ func FuzzMessage(f *testing.F) {
 		if len(text) > readLimit || !utf8.Valid(text) {
 			t.Skip("closes the connection, see TestFrames")
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 		defer cancel()
 		ws, _, err := websocket.Dial(ctx, "ws://proxy.test/", &websocket.DialOptions{HTTPClient: &http.Client{Transport: transport}})
 		if err != nil {

@@ -50,7 +50,7 @@ func newStreet(t *testing.T, size int, secure bool) *street {
 		st.front.Start()
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 		defer cancel()
 		p.Drain(ctx)
 		p.Close()
@@ -82,7 +82,7 @@ func (st *street) dial() net.Conn {
 		st.t.Fatal(err)
 	}
 	st.t.Cleanup(func() { conn.Close() })
-	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	conn.SetDeadline(time.Now().Add(2 * time.Minute))
 	fmt.Fprint(conn, "GET /api/x HTTP/1.1\r\n"+upgradeLines+"\r\n")
 	return conn
 }
@@ -155,7 +155,7 @@ func readFrame(t *testing.T, in *bufio.Reader) (first byte, text []byte) {
 // the same.
 func TestTLS(t *testing.T) {
 	st := newStreet(t, 100_000, true)
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	ws, _, err := websocket.Dial(ctx, "wss"+strings.TrimPrefix(st.front.URL, "https")+"/api/x", &websocket.DialOptions{HTTPClient: st.front.Client()})
 	if err != nil {
@@ -269,7 +269,7 @@ func TestTry(t *testing.T) {
 		w.Write([]byte{opClose, 0})
 	}()
 	in := bufio.NewReader(client)
-	client.SetReadDeadline(time.Now().Add(20 * time.Second))
+	client.SetReadDeadline(time.Now().Add(2 * time.Minute))
 	for n := 0; ; n++ {
 		first, text := readFrame(t, in)
 		if first == opClose {
