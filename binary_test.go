@@ -21,7 +21,7 @@ import (
 
 // patience is how long a test waits for what has to happen. It is long so that
 // no machine is too slow, and costs nothing where all is well.
-const patience = 60 * time.Second
+const patience = 3 * time.Minute
 
 var binaryDir string
 

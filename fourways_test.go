@@ -179,7 +179,7 @@ func (r *reader) nginx(server string) {
 		r.t.Logf("what the page says of nginx is left out: %v", err)
 		return
 	}
-	r.there[nginxPage] = vacantAddress(r.t)
+	r.there[nginxPage] = freeAddress(r.t)
 	user := ""
 	if os.Getuid() == 0 {
 		user = "user root;" // the directory is the test's alone
@@ -405,15 +405,4 @@ func (x *transcript) until(wanted func(text string) bool) {
 			return
 		}
 	}
-}
-
-// vacantAddress is one that nobody listens on.
-func vacantAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -91,12 +90,7 @@ func TestReadmeCommands(t *testing.T) {
 func TestReadmeScript(t *testing.T) {
 	t.Parallel()
 	page := openPage(t)
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := free.Addr().String() // the page is opened there, also after a restart
-	free.Close()
+	address := freeAddress(t) // the page is opened there, also after a restart
 
 	legacy := newAPI(t)
 	legacy.set("/page", "<!doctype html><script>const render = data => { window.shown = JSON.stringify(data) }, kinds = new Set()</script>\n"+

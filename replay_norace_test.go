@@ -10,5 +10,5 @@ const (
 	replaySteps = 120
 	replayBytes = 4 << 20
 	replayLeast = 3
-	replayLimit = 30 * time.Second
+	replayLimit = 3 * time.Minute
 )

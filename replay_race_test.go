@@ -9,5 +9,5 @@ const (
 	replaySteps = 25
 	replayBytes = 256 << 10
 	replayLeast = 2
-	replayLimit = time.Minute
+	replayLimit = 3 * time.Minute
 )

@@ -86,11 +86,14 @@ func (p *tab) resize(t *testing.T, width, height int64, scheme string) {
 	}))
 }
 
-// until waits until a JavaScript expression is true, 20 s at most.
+// patience is how long a test waits for what has to happen: no machine is too slow.
+const patience = 2 * time.Minute
+
+// until waits until a JavaScript expression is true.
 func (p *tab) until(t *testing.T, expression string) {
 	t.Helper()
 	_, err := chromedp.Run(p, chromedp.Poll[bool](expression,
-		chromedp.WithPollingInterval(50*time.Millisecond), chromedp.WithPollingTimeout(20*time.Second)))
+		chromedp.WithPollingInterval(50*time.Millisecond), chromedp.WithPollingTimeout(patience)))
 	if err != nil {
 		t.Fatalf("waiting for %s: %v", expression, err)
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"debug/elf"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -34,7 +35,7 @@ func TestImage(t *testing.T) {
 	}
 	binary := filepath.Join(image, "pollbridge")
 	build(t, binary)
-	admin := free(t)
+	admin := free()
 	config := fmt.Sprintf("listen: 127.0.0.1:0\nadmin: 127.0.0.1:%d\nupstream: http://127.0.0.1:1\nendpoints: [{path: /a, interval: 1s}]\n", admin)
 	if err := os.WriteFile(filepath.Join(image, "etc/pollbridge/config.yaml"), []byte(config), 0o644); err != nil {
 		t.Fatal(err)
@@ -64,7 +65,7 @@ func TestImage(t *testing.T) {
 	}
 	defer serve.Process.Kill()
 	ready := fmt.Sprintf("http://127.0.0.1:%d/readyz", admin)
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		if res, err := http.Get(ready); err == nil {
 			res.Body.Close()
 			break
@@ -121,13 +122,14 @@ func build(t *testing.T, to string) {
 	}
 }
 
-// free is a port that nobody listens on.
-func free(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+// free is a port that nobody listens on, and none of those that the system gives
+// to connections.
+func free() int {
+	for {
+		port := 10_000 + rand.IntN(20_000)
+		if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
+			l.Close()
+			return port
+		}
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
 }

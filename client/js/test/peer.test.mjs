@@ -89,13 +89,24 @@ test('it resumes with the version it holds', async (t) => {
   }
 })
 
-test('what is its own fault it does not repeat soon', async (t) => {
+test('what is its own fault it does not repeat soon', (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout', 'setInterval', 'Date'], now: 1e12 })
+  t.mock.method(Math, 'random', () => 0)
   for (const code of [1008, 1009]) {
-    const { peer, client } = await start(t, (m, c) => c.socket.close(code, 'too many messages'))
+    const sockets = []
+    class Fake {
+      constructor() { sockets.push(this) }
+      send() {}
+      close() {}
+    }
+    const client = createClient({ url: 'ws://127.0.0.1:1/', WebSocket: Fake, transports: ['websocket'] })
     client.watch('/a')
-    await until(() => peer.connections.length)
-    await new Promise((resolve) => setTimeout(resolve, 1500))
-    assert.equal(peer.connections.length, 1, String(code))
+    sockets[0].onopen()
+    sockets[0].onclose({ code })
+    for (let i = 0; i < 299; i++) t.mock.timers.tick(100)
+    assert.equal(sockets.length, 1, String(code))
+    t.mock.timers.tick(100)
+    assert.equal(sockets.length, 2, String(code))
     client.close()
   }
 })

@@ -52,11 +52,14 @@ for (const [name, ...command] of [['node', process.execPath, '--input-type=modul
   const works = name === 'node' ? !!globalThis.WebSocket : spawnSync(command[0], ['--version']).status === 0
   test(`${name} has a WebSocket of its own`, { skip: !works && `no ${name} with one on this machine` }, async (t) => {
     const { backend, proxy } = await start(t)
-    setTimeout(() => backend.set('/api/a', { n: 2 }), 1000)
     const child = spawn(command[0], [...command.slice(1), program(proxy.origin + '/.pollbridge/socket')], { stdio: ['ignore', 'pipe', 'inherit'] })
-    let out = ''
+    let out = '', ended = false
     child.stdout.on('data', (text) => { out += text })
-    await until(() => child.exitCode !== null, `${name} to end: ${out}`)
+    child.on('close', () => { ended = true })
+    t.after(() => child.kill())
+    await until(() => out.includes('\n') || ended, `${name} to show the first document`)
+    backend.set('/api/a', { n: 2 })
+    await until(() => ended, `${name} to end`)
     assert.equal(out, 'live {"n":1}\nlive {"n":2}\n')
   })
 }

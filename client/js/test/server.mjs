@@ -10,8 +10,8 @@ import { join } from 'node:path'
 
 const root = new URL('../../..', import.meta.url).pathname
 
-/** How long to wait for what has to happen: no machine is too slow. */
-export const patience = 30_000
+/** How long to wait for what has to happen: longer than the product itself ever waits, which is a minute between two tries of an API that fails. */
+export const patience = 100_000
 
 /** Waits until a condition holds, and returns what it returned. */
 export async function until(condition, what = String(condition)) {
@@ -106,7 +106,7 @@ export async function startPollbridge(yaml) {
     },
   }
 }
-const ADDRESS = /serving\b.*?(127\.0\.0\.1:\d+)/
+const ADDRESS = /serving\b.*?(127\.0\.0\.1:\d+)\b.*\n/
 
 /**
  * An address that stays while what is behind it comes and goes, and whose

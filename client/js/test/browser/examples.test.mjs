@@ -2,10 +2,7 @@ import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { endpoints, examples, serveExamples } from '../../examples/site.mjs'
 import { startBackend, startPollbridge } from '../server.mjs'
-import { getBrowser, options, until } from './harness.mjs'
-
-// These go on asking again and again, and are answered in the page.
-const loops = ['axios', 'jquery']
+import { newContext, options, settled, until } from './harness.mjs'
 
 describe('examples', { ...options, concurrency: 7 }, () => {
   let backend, proxy, stations
@@ -24,22 +21,24 @@ describe('examples', { ...options, concurrency: 7 }, () => {
       // The tests change one API at the same time, so each has a station of its own.
       const station = { id: name, name: `In front of ${name}`, bikes: 0 }
       stations.push(station)
-      const page = await (await getBrowser()).newPage()
+      const page = await (await newContext()).newPage()
       const requests = [], errors = []
-      let open = 0
-      page.on('request', (request) => /^\/(api|fragments|graphql)\b/.test(new URL(request.url()).pathname) && requests.push(Date.now()))
+      let open = 0, told = false // over a socket
+      page.on('request', (request) => /^\/(api|fragments|graphql)\b/.test(new URL(request.url()).pathname) && requests.push(request.url()))
       page.on('pageerror', (error) => errors.push(error))
       page.on('console', (message) => message.type() === 'error' && errors.push(message.text()))
       page.on('websocket', (socket) => {
         open++
         socket.on('close', () => open--)
+        socket.on('framereceived', ({ payload }) => (told ||= /"type":"(snapshot|current)"/.test(payload)))
       })
       try {
         await page.goto(`${proxy.origin}/${name}/`)
         const row = page.locator('li', { hasText: station.name })
         const shown = async () => (await row.count()) && (await row.textContent())
         await until(shown, `${name} to show the stations`)
-        if (loops.includes(name)) await until(() => Date.now() - requests.at(-1) > 1000, `${name} to be answered in the page`)
+        await until(() => told, `${name} to be told`)
+        await settled(page)
         const asked = requests.length
         for (const bikes of [1, 2]) {
           station.bikes = bikes
@@ -54,7 +53,7 @@ describe('examples', { ...options, concurrency: 7 }, () => {
       } catch (error) {
         throw new Error(`${name}: ${error.message}\non the page: ${await page.locator("body").innerText()}`)
       } finally {
-        await page.close()
+        await page.context().close()
       }
     })
   }

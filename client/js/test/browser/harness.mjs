@@ -1,29 +1,39 @@
 // A browser, and a site to open in it: a legacy API behind pollbridge, at an
 // address that stays while pollbridge comes and goes.
+import assert from 'node:assert/strict'
 import { chromium } from 'playwright-core'
 import { existsSync } from 'node:fs'
 import { after } from 'node:test'
-import { startBackend, startPollbridge, startRelay, until } from '../server.mjs'
+import { patience, startBackend, startPollbridge, startRelay, until } from '../server.mjs'
 
 export { until }
 
 const executablePath = process.env.CHROMIUM ?? ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(existsSync)
 
 /** To skip where there is no browser, unless the environment says POLLBRIDGE_BROWSER=required. */
-export const options = { skip: !executablePath && process.env.POLLBRIDGE_BROWSER !== 'required' ? 'there is no Chromium on this machine' : false, timeout: 120_000 }
+export const options = { skip: !executablePath && process.env.POLLBRIDGE_BROWSER !== 'required' ? 'there is no Chromium on this machine' : false, timeout: 500_000 }
 
 let browser
 
-/** One browser for all tests of a file. */
-export async function getBrowser() {
+/** A window with cookies and storage of its own, of the one browser for all tests of a file. */
+export async function newContext() {
   browser ??= chromium.launch({
     executablePath,
+    timeout: patience,
     args: ['--no-sandbox', '--disable-gpu'], // the tests' containers run as root; the pages are our own
     ignoreDefaultArgs: ['--disable-back-forward-cache'],
   })
-  return browser
+  const context = await (await browser).newContext()
+  context.setDefaultTimeout(patience)
+  return context
 }
 after(async () => (await browser)?.close())
+
+/** Waits until a tab's window.client has what a socket has told of a URL: from then on it asks for nothing. */
+export const told = (tab, url = '/api/orders') => tab.waitForFunction((url) => client.fetch(url).then((r) => !r.headers.get('date'), () => false), url, { polling: 100 })
+
+/** Waits until a page has sent what it had decided to ask for: axios looks for a cookie in between, which takes its time. */
+export const settled = (page) => page.evaluate(async () => { await window.cookieStore?.get('none') })
 
 /** A page that has the client as window.pb, as soon as it has loaded. */
 export const page = (head = '') => `<!doctype html><meta charset=utf-8><title>page</title><link rel=icon href=data:,>${head}
@@ -48,12 +58,17 @@ export async function startSite(t, { yaml = rules('/api/orders'), bridge = true 
       site.proxy = await startPollbridge(`upstream: "${backend.origin}"\n` + yaml)
       relay.to(site.proxy.origin)
     },
+    /** Changes a document that is JSON, and has pollbridge see it: until then a GET may be answered by the one before. */
+    async change(path, document) {
+      backend.set(path, document)
+      const response = await fetch(site.origin + path, { headers: { 'cache-control': 'no-cache' } })
+      assert.equal(await response.text(), JSON.stringify(document))
+    },
     /** A tab with cookies and storage of its own, on a page of the site; `context` is another's. */
     async open(path = '/', context) {
-      context ??= await (await getBrowser()).newContext()
+      context ??= await newContext()
       t.after(() => context.close().catch(() => {}))
       const tab = await context.newPage()
-      tab.setDefaultTimeout(30_000)
       tab.on('pageerror', (error) => console.error('on the page:', error))
       await tab.goto(site.origin + path)
       if (path === '/') await tab.waitForFunction(() => window.pb)

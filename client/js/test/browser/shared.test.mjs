@@ -1,7 +1,7 @@
 // One socket for all tabs of a browser, through a SharedWorker.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { getBrowser, options, page, startSite, until } from './harness.mjs'
+import { newContext, options, page, startSite, told, until } from './harness.mjs'
 
 const yaml = 'endpoints:\n' + ['orders', 'other'].map((name) => `  - {path: /api/${name}, interval: 50ms, linger: 100ms, vary: []}\n`).join('') +
   '  - {path: /api/me, interval: 50ms, vary: ["Cookie:sid"]}\n  - {path: /api/token, interval: 50ms, vary: [Authorization]}\n'
@@ -11,7 +11,7 @@ const pad = 'x'.repeat(300) // so that a patch is smaller than the document
 async function start(t) {
   const site = await startSite(t, { yaml })
   for (const name of ['orders', 'other']) site.backend.set('/api/' + name, { n: 1, same: { pad } })
-  const context = await (await getBrowser()).newContext()
+  const context = await newContext()
   return { site, context }
 }
 
@@ -28,14 +28,22 @@ async function open(site, context, url = '/api/orders', path = '/') {
   return tab
 }
 
+/** Waits for so many sockets to be open, and not one more. */
+const sockets = (site, n) => until(() => {
+  assert.ok(site.relay.sockets() <= n, `${site.relay.sockets()} sockets`)
+  return site.relay.sockets() === n
+}, `${n} sockets`)
+
 const shows = (tab, n) => tab.waitForFunction((n) => handle.status === 'live' && handle.getSnapshot().data?.n === n, n)
 
 test('two tabs have one socket, and each sees every change as a patch', options, async (t) => {
   const { site, context } = await start(t)
   const first = await open(site, context), second = await open(site, context)
-  await shows(first, 1)
-  await shows(second, 1)
-  assert.equal(site.relay.sockets(), 1)
+  for (const tab of [first, second]) {
+    await shows(tab, 1)
+    await told(tab)
+  }
+  await sockets(site, 1)
   site.backend.set('/api/orders', { n: 2, same: { pad } })
   for (const tab of [first, second]) {
     await shows(tab, 2)
@@ -49,14 +57,16 @@ test('two tabs have one socket, and each sees every change as a patch', options,
   // Whoever comes late, or again, has it from the worker.
   const third = await open(site, context)
   await shows(third, 3)
-  assert.equal(site.relay.sockets(), 1)
+  await sockets(site, 1)
 
   // pollbridge goes, and another comes: all are back, on one socket.
   await site.serve()
   site.backend.set('/api/orders', { n: 4, same: { pad } })
   await shows(second, 4)
   await shows(third, 4)
-  assert.equal(site.relay.sockets(), 1)
+  await told(second)
+  await told(third)
+  await sockets(site, 1)
 
   await second.evaluate(() => handle.close())
   await third.close()
@@ -104,7 +114,7 @@ test('users never share a socket, also when one follows the other', options, asy
   const bob = await open(site, context, '/api/me')
   await shows(bob, 'bob')
   assert.deepEqual(await bob.evaluate(() => shown.map((d) => d.n)), ['bob'])
-  assert.equal(site.relay.sockets(), 2)
+  await sockets(site, 2)
 
   // The browser has bob's cookie: when alice's tab connects anew, that is whom it shows, as its polls would.
   site.relay.cut()
@@ -132,7 +142,7 @@ test('tabs with other tokens are shown their own', options, async (t) => {
     tabs.push([tab, token])
   }
   for (const [tab, token] of tabs) await shows(tab, token)
-  assert.equal(site.relay.sockets(), 2)
+  await sockets(site, 2)
   await tabs[0][0].evaluate(() => { token = 'c'; client.close(); client = pb.createClient({ shared: true, headers: () => ({ Authorization: token }) }); handle = client.watch('/api/token') })
   await shows(tabs[0][0], 'c')
   await shows(tabs[2][0], 'a')
@@ -145,7 +155,7 @@ test('what no rule matches is polled by the tab, and where workers are forbidden
   await context.addInitScript(() => { window.token = 'x' }) // which the rule's vary does not list
   await shows(await open(site, context), 1)
   site.backend.set('/strict', (_, res) => { res.setHeader('content-security-policy', "worker-src 'none'"); return page() })
-  const tab = await open(site, await (await getBrowser()).newContext(), '/api/orders', '/strict')
+  const tab = await open(site, await newContext(), '/api/orders', '/strict')
   await shows(tab, 1)
   await tab.waitForFunction(() => handle.getSnapshot().version)
 })

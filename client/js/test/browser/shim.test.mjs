@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { startBackend } from '../server.mjs'
-import { getBrowser, options, rules, startSite, until } from './harness.mjs'
+import { newContext, options, rules, startSite, until } from './harness.mjs'
 import { icon, open, shim } from './shim.mjs'
 
 test('what is polled is answered from memory, and the page is told of changes', options, async (t) => {
@@ -27,8 +27,9 @@ test('what is polled is answered from memory, and the page is told of changes', 
 test('nothing is watched before it was polled again and again, nor what no rule names', options, async (t) => {
   const site = await startSite(t, { yaml: rules('/api/orders', { path: '/api/slow', interval: '50ms', vary: [], serve: false }) })
   for (const path of ['/api/orders', '/api/other']) site.backend.set(path, { path })
-  site.backend.set('/api/slow', () => new Promise((resolve) => setTimeout(resolve, 150, { slow: true })))
-  const tab = await open(t, site)
+  const context = await newContext()
+  await context.clock.install()
+  const tab = await open(t, site, { context })
   // Each once, and cursors: no key comes back.
   await tab.evaluate(async () => {
     for (let i = 0; i < 5; i++) {
@@ -39,10 +40,14 @@ test('nothing is watched before it was polled again and again, nor what no rule 
     await Promise.all([1, 2, 3].map(async () => (await fetch('/api/orders')).text())) // one beat
   })
   assert.equal(tab.sockets, 0)
-  // What is asked for as soon as it is answered paces itself by the answers, as long-polls do.
+  // What is asked for as soon as it is answered, however slow the machine is, paces itself by the answers, as long-polls do.
+  site.backend.set('/api/slow', async () => { await tab.clock.runFor(150); return { slow: true } })
+  await tab.clock.pauseAt(await tab.evaluate(() => Date.now() + 3_600_000))
   await tab.evaluate(async () => { for (let i = 0; i < 6; i++) await poll('/api/slow', () => true) })
   assert.equal(tab.sockets, 0)
-  assert.deepEqual(await tab.evaluate(async () => [...new Set((await reasons('/api/other', 12)).slice(6))]), ['not_found'])
+  await tab.clock.resume()
+  await tab.evaluate(() => poll('/api/other', (text, note) => note?.why === 'not_found'))
+  assert.deepEqual(await tab.evaluate(async () => [...new Set(await reasons('/api/other', 6))]), ['not_found'])
 })
 
 test('cache busters make no new resource where the rule says so too', options, async (t) => {
@@ -54,8 +59,10 @@ test('cache busters make no new resource where the rule says so too', options, a
   const url = await tab.evaluate(async () => (await fetch('/api/orders?open=1&_=1234567890123')).url)
   assert.equal(url, site.origin + '/api/orders?open=1&_=1234567890123')
   for (const plain of [2, 0]) { // without one, at first
-    const found = await tab.evaluate((plain) => reasons(() => '/api/other' + (plain-- > 0 ? '' : '?_=' + Date.now()), 12), plain)
-    assert.ok(!found.includes(null), String(found))
+    await tab.evaluate(([plain, path]) => poll(() => path + (plain-- > 0 ? '' : '&_=' + Date.now()), (text, note) => {
+      if (note?.from === 'memory') throw new Error('answered from memory')
+      return note?.why === 'another each time'
+    }), [plain, '/api/other?open=' + plain])
   }
 })
 
@@ -107,6 +114,7 @@ test('only a whole document that is text is answered', options, async (t) => {
   const site = await startSite(t, { yaml: rules(...Object.keys(answers)) })
   for (const path in answers) site.backend.set(path, answers[path])
   const tab = await open(t, site)
+  await tab.evaluate(() => poll('/api/orders', memory))
   for (const path in answers) {
     const found = await tab.evaluate((path) => reasons(path, 9), path)
     assert.equal(found.includes(null), path === '/api/orders', path + ': ' + found)
@@ -180,7 +188,7 @@ test('taken out of a page that has nothing else, everything is the browser\'s ow
 test('it says so when it comes too late, once', options, async (t) => {
   const site = await startSite(t)
   const warnings = []
-  const context = await (await getBrowser()).newContext()
+  const context = await newContext()
   context.on('console', (m) => m.type() === 'warning' && warnings.push(m.text()))
   await open(t, site, { context })
   // A development server's module runs later, and its options have to come before it.
@@ -228,7 +236,7 @@ test('an API on another origin is answered for where the page says so', options,
   const site = await startSite(t, { yaml: `origins: ["${pages.origin}"]\n` + rules('/api/orders') })
   site.backend.set('/api/orders', (req, res) => void res.writeHead(200, { 'content-type': 'application/json', 'access-control-allow-origin': pages.origin, 'access-control-allow-credentials': 'true', 'x-hidden': '1' }).end('{"orders":1}'))
   pages.set('/page', icon + `<script src="${site.origin}/.pollbridge/shim.js" data-origins="${site.origin}" data-debug></script>`)
-  const context = await (await getBrowser()).newContext()
+  const context = await newContext()
   t.after(() => context.close())
   const tab = await context.newPage()
   await tab.goto(pages.origin + '/page')

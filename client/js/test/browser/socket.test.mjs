@@ -16,8 +16,9 @@ test('one line shows each document, and no poll of the page is left', options, a
   assert.deepEqual(await tab.evaluate(() => [shown[1][0].state, shown[0][0].state, shown[1][1] === shown[0][1], handle.status]), ['sent', 'open', true, 'live'])
 
   // Another pollbridge in its place: it remembers nothing, and the document is still the same.
-  await site.serve()
+  await site.proxy.stop()
   await tab.waitForFunction(() => handle.status !== 'live')
+  await site.serve()
   await tab.waitForFunction(() => handle.status === 'live')
   assert.equal(await tab.evaluate(() => shown.length), 2)
   await tab.evaluate(() => handle.close())
