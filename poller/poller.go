@@ -194,6 +194,9 @@ type Watch struct {
 	index    int // in resource.watches, -1 when closed; guarded by resource.mu
 }
 
+// URL returns that of the resource, as all who watch it may share it.
+func (w *Watch) URL() string { return w.resource.req.URL }
+
 // Watch has w woken when the resource that req names changes. It starts the
 // polling of a resource that nobody watched. The error is ErrTooMany,
 // ErrTooManyOfClient, ErrClosed or nil.

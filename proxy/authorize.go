@@ -12,6 +12,7 @@ import (
 // A source is where a transport gets its snapshots from: a poller.Watch, or
 // one that a gate stands before.
 type source interface {
+	URL() string
 	Newest() *poller.Snapshot
 	After(ctx context.Context, t time.Time) (*poller.Snapshot, error)
 	Interval() time.Duration
@@ -220,6 +221,9 @@ func (g *gate) After(ctx context.Context, t time.Time) (*poller.Snapshot, error)
 	}
 	return g.Newest(), nil
 }
+
+// URL implements source.
+func (g *gate) URL() string { return g.shared.URL() }
 
 // Interval implements source.
 func (g *gate) Interval() time.Duration { return g.shared.Interval() }

@@ -154,7 +154,7 @@ func (sub *subscription) follow(rt *routes) bool {
 	s := sub.socket
 	e, _, err := rt.resolve(sub.url)
 	s.mu.Lock()
-	was, watch, done := sub.endpoint, sub.watch, sub.over || sub.ending
+	was, watch, header, done := sub.endpoint, sub.watch, sub.header, sub.over || sub.ending
 	goesOn := err == nil && e.continues(was)
 	if goesOn {
 		sub.endpoint = e
@@ -167,20 +167,20 @@ func (sub *subscription) follow(rt *routes) bool {
 	case err != nil:
 		watch.Close()
 		sub.stop(errNoMore)
-	case !s.holds(e, sub.header):
+	case !s.holds(e, header):
 		watch.Close() // what it would show is not the new rule's
 		return false
 	default:
-		sub.begin(e)
+		sub.begin(e, header)
 	}
 	return true
 }
 
 // begin subscribes anew, by another rule.
-func (sub *subscription) begin(e *endpoint) {
+func (sub *subscription) begin(e *endpoint, header http.Header) {
 	s := sub.socket
 	sub.letGo() // first: what nobody watches makes room
-	watch, err := s.p.watch(e, poller.Request{URL: sub.url, Header: sub.header, Client: s.client}, sub)
+	watch, err := s.p.watch(e, poller.Request{URL: sub.url, Header: header, Client: s.client}, sub)
 	if err != nil {
 		sub.stop(watchError(err))
 		return
@@ -191,7 +191,7 @@ func (sub *subscription) begin(e *endpoint) {
 		go watch.Close() // not with the lock held
 		return
 	}
-	sub.endpoint, sub.watch, sub.release, sub.anew = e, watch, s.p.hold(e, sub.url, sub.header), true
+	sub.endpoint, sub.watch, sub.release, sub.anew = e, watch, s.p.hold(e, sub.url, header), true
 	if watch.Newest() != nil && !sub.isDue {
 		sub.isDue = true
 		s.dueLocked(sub)

@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"net/textproto"
 	"slices"
 	"strings"
 	"sync"
@@ -17,7 +16,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/coder/websocket"
-	"golang.org/x/net/http/httpguts"
 
 	"pollbridge/poller"
 )
@@ -238,34 +236,6 @@ func (s *socket) resolve(m subscribe) {
 		return
 	}
 	s.subscribe(e, url, m, header)
-}
-
-// withHeaders returns the socket's headers with those of a message in place of
-// theirs. These are what they would be in a request: white space around a value is
-// no part of it.
-func (s *socket) withHeaders(e *endpoint, given map[string]string) (http.Header, error) {
-	if len(given) == 0 {
-		return s.header, nil
-	}
-	header := make(http.Header)
-	for name, value := range given {
-		name = http.CanonicalHeaderKey(name)
-		switch {
-		case !httpguts.ValidHeaderFieldValue(value):
-			return nil, fmt.Errorf("the value of %.40q has a control character", name)
-		case !e.varies(name):
-			return nil, fmt.Errorf("headers may name only what the rule's vary lists; %.40q is not among %s", name, strings.Join(e.rule.Vary, ", "))
-		case header[name] != nil:
-			return nil, fmt.Errorf("headers name %.40q twice", name)
-		}
-		header[name] = []string{textproto.TrimString(value)}
-	}
-	for name, values := range s.header {
-		if header[name] == nil {
-			header[name] = values
-		}
-	}
-	return header, nil
 }
 
 // varies reports whether a header, or a cookie of it, tells users apart.

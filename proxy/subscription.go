@@ -33,9 +33,9 @@ type subscription struct {
 
 	throttle time.Duration
 	url      string
-	header   http.Header // that it was asked for with
 
 	// Guarded by socket.mu.
+	header   http.Header // that it was asked for with; nil: it is over
 	endpoint *endpoint   // by which it is watched
 	release  func()      // of the identity that is kept alive; nil: none is
 	wait     *time.Timer // until throttle allows the next message
@@ -54,7 +54,7 @@ func (s *socket) subscribe(e *endpoint, url string, m subscribe, header http.Hea
 		go s.comeBack()
 		return
 	}
-	sub := &subscription{socket: s, url: url, header: header, throttle: time.Duration(m.Throttle * float64(time.Millisecond))}
+	sub := &subscription{socket: s, url: url, throttle: time.Duration(m.Throttle * float64(time.Millisecond))}
 	if len(m.Version) <= maxVersion {
 		sub.view.version = m.Version // a longer one is nobody's, and would be kept
 	}
@@ -73,6 +73,11 @@ func (s *socket) subscribe(e *endpoint, url string, m subscribe, header http.Hea
 			sub.replaces = s.lastTold(old)
 		}
 	}
+	header, ok := s.keepOnce(header)
+	if !ok {
+		s.refuse(m.URL, url, codeLimit, fmt.Sprintf("the headers that this connection has subscribed with are longer than %d bytes", maxHeaders))
+		return
+	}
 	watch, err := s.p.watch(e, poller.Request{URL: url, Header: header, Client: s.client}, sub)
 	if err != nil {
 		reason := watchError(err)
@@ -80,7 +85,8 @@ func (s *socket) subscribe(e *endpoint, url string, m subscribe, header http.Hea
 		return
 	}
 	s.mu.Lock()
-	sub.endpoint, sub.watch, sub.release = e, watch, s.p.hold(e, url, header)
+	sub.endpoint, sub.watch, sub.release, sub.header = e, watch, s.p.hold(e, url, header), header
+	sub.url = watch.URL() // the same, in memory once
 	if s.closed {
 		s.mu.Unlock()
 		sub.letGo()
@@ -319,7 +325,7 @@ func (sub *subscription) letGo() {
 }
 
 func (sub *subscription) endLocked() {
-	sub.over = true
+	sub.over, sub.header = true, nil
 	if sub.wait != nil {
 		sub.wait.Stop()
 	}
