@@ -233,6 +233,9 @@ func TestBombs(t *testing.T) {
 			if s == nil || (s.Err == nil) != (c.code == "") || s.Err != nil && s.Err.Code != c.code {
 				t.Fatalf("%s: %+v", name, s)
 			}
+			if n := only(t, p).Polls[0].Bytes; c.code == CodeBodyTooLarge && n > int64(len(body))/4 {
+				t.Errorf("%s: %d of %d bytes were read on, though the document was too large long before", name, n, len(body))
+			}
 			if c.code == "" { // and compared with its like
 				body = slices.Concat(body[:len(body)-2], body[len(body)-1:])
 				settle(2 * time.Second)
