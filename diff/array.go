@@ -114,7 +114,7 @@ func (s *patcher) alignNodes(a, b value) (mid int) {
 			break
 		}
 		n := &s.new.nodes[c.child]
-		if n.end > r.new+r.n {
+		if n.end() > r.new+r.n {
 			continue
 		}
 		k := s.oldElement(a, n.start-r.new+r.old)
@@ -155,7 +155,7 @@ func (s *patcher) collect(c *cursor, x int) bool {
 	base, from := len(s.sides), c.pos
 	for c.child < c.last && int(c.nodes[c.child].start) < x {
 		n := &c.nodes[c.child]
-		m := member{value: value{int(n.start), int(n.end), c.child}}
+		m := member{value: value{int(n.start), int(n.end()), c.child}}
 		s.sides = append(s.sides, side{member: m, ord: int32(n.ord), mate: alone})
 		c.behind(c.child)
 		if n := len(s.sides) - base; n >= manyElements && c.pos-from < n*tinyElement {
@@ -171,8 +171,8 @@ func (s *patcher) oldElement(a value, start uint32) int {
 	if int(start) <= a.start || int(start) >= a.end {
 		return -1
 	}
-	i += sort.Search(int(nodes[a.node].next)-i, func(j int) bool { return nodes[i+j].start >= start })
-	if i < len(nodes) && nodes[i].start == start && int(nodes[i].parent) == a.node {
+	i += sort.Search(a.node+int(nodes[a.node].span)-i, func(j int) bool { return nodes[i+j].start >= start })
+	if i < len(nodes) && nodes[i].start == start && i-int(nodes[i].up) == a.node {
 		return i
 	}
 	return -1

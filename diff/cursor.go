@@ -25,7 +25,7 @@ type cursor struct {
 
 func newCursor(doc *Document, k int) cursor {
 	n := &doc.nodes[k]
-	return cursor{doc, k, int(n.next), int(n.start) + 1, k + 1, 0, doc.raw[n.start] == '{'}
+	return cursor{doc, k, k + int(n.span), int(n.start) + 1, k + 1, 0, doc.raw[n.start] == '{'}
 }
 
 // left is how many members or elements are to come.
@@ -82,8 +82,8 @@ func (c *cursor) readValue(p int, m *member) {
 	m.start = p
 	if b := c.raw[p]; b == '{' || b == '[' {
 		n := &c.nodes[c.child]
-		m.node, m.end = c.child, int(n.end)
-		c.child = int(n.next)
+		m.node, m.end = c.child, int(n.end())
+		c.child += int(n.span)
 	} else {
 		m.node, m.end = -1, skipScalar(c.raw, p)
 	}
@@ -94,7 +94,7 @@ func (c *cursor) readValue(p int, m *member) {
 // behind moves the cursor behind child node j.
 func (c *cursor) behind(j int) {
 	n := &c.nodes[j]
-	c.pos, c.child, c.ord = int(n.end), int(n.next), int(n.ord)+1
+	c.pos, c.child, c.ord = int(n.end()), j+int(n.span), int(n.ord)+1
 }
 
 // seek moves over everything that ends before offset x.
@@ -125,14 +125,14 @@ func (c *cursor) seek(x int) {
 func (c *cursor) seekNodes(x int) {
 	nodes, last := c.nodes, c.last
 	up, around := -1, -1
-	for steps := 0; c.child < last && int(nodes[c.child].end) <= x; steps++ {
+	for steps := 0; c.child < last && int(nodes[c.child].end()) <= x; steps++ {
 		switch {
 		case steps < 4:
 		case steps == 4:
 			up = lastBefore(nodes[:last], c.child, x)
-		case int(nodes[up].parent) != c.k:
-			up = int(nodes[up].parent)
-		case around < 0 && int(nodes[up].end) > x:
+		case up-int(nodes[up].up) != c.k:
+			up -= int(nodes[up].up)
+		case around < 0 && int(nodes[up].end()) > x:
 			around = up
 			up-- // inside the sibling before
 		default:

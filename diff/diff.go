@@ -129,7 +129,7 @@ func (d *Differ) Next(old *Document, raw []byte) (doc *Document, patch []byte, e
 func (d *Differ) Diff(old, new *Document) []byte {
 	s := scratches.Get().(*scratch)
 	defer s.release()
-	s.follower.align(old, new.raw)
+	s.follower.alignOnly(old, new.raw)
 	patch, _ := s.patcher.patch(d.root(), old, new, s.follower.alignment)
 	return patch
 }

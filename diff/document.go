@@ -20,7 +20,7 @@ func (doc *Document) Bytes() []byte { return doc.raw }
 
 // Size returns how many bytes of memory the document holds: text and index.
 func (doc *Document) Size() int {
-	return len(doc.raw) + len(doc.nodes)*int(unsafe.Sizeof(node{}))
+	return len(doc.raw) + cap(doc.nodes)*int(unsafe.Sizeof(node{}))
 }
 
 // AppendCompact appends the text without insignificant white space.
@@ -95,38 +95,57 @@ func (doc *Document) root() value {
 
 // value returns the value of node k.
 func (doc *Document) value(k int) value {
-	return value{int(doc.nodes[k].start), int(doc.nodes[k].end), k}
+	return value{int(doc.nodes[k].start), int(doc.nodes[k].end()), k}
 }
 
 // parse reads a document from scratch.
 func (f *follower) parse(raw []byte) (*Document, error) {
-	f.indexer = indexer{raw: raw, nodes: f.nodes[:0], shapes: f.shapes}
+	f.indexer = indexer{raw: raw, nodes: f.spare[:0], shapes: f.shapes}
 	f.shapes.reset()
-	return f.document(len(raw) <= math.MaxInt32 && f.indexer.root())
+	valid := f.fits() && f.indexer.root()
+	f.spare = f.nodes
+	return f.document(valid, slices.Clone(f.nodes))
 }
 
-// parseAlong reads a document along old.
+// parseAlong reads a document along old. Its index, which will mostly be as long
+// as that of old, is written where it stays.
 func (f *follower) parseAlong(old *Document, raw []byte) (*Document, error) {
-	return f.document(f.align(old, raw))
+	n := len(old.nodes)
+	valid := f.align(old, raw, make([]node, 0, n+n/16+1))
+	nodes := f.nodes
+	if f.nodes = nil; cap(nodes) > len(nodes)+len(nodes)/8+8 {
+		nodes = slices.Clone(nodes)
+	}
+	return f.document(valid, nodes)
 }
 
-// align reads new along old. It reports whether new is valid.
-func (f *follower) align(old *Document, new []byte) bool {
-	f.indexer = indexer{raw: new, nodes: f.nodes[:0], shapes: f.shapes}
+// align reads new along old, and appends its nodes. It reports whether new is
+// valid.
+func (f *follower) align(old *Document, new []byte, nodes []node) bool {
+	f.indexer = indexer{raw: new, nodes: nodes, shapes: f.shapes}
 	f.shapes.reset()
 	f.alignment = alignment{f.runs[:0], f.steps[:0], f.deltas[:0]}
 	f.guess = false
 	f.old, f.pending = old, f.pending[:0]
-	return len(new) <= math.MaxInt32 && f.root()
+	return f.fits() && f.root()
 }
 
+// alignOnly aligns new, which is indexed already, with old.
+func (f *follower) alignOnly(old *Document, new []byte) {
+	f.align(old, new, f.spare[:0])
+	f.spare = f.nodes
+}
+
+// fits reports whether offsets can be written as nodes have them.
+func (f *follower) fits() bool { return len(f.raw) <= math.MaxInt32 }
+
 // document makes a document of what has been read.
-func (f *follower) document(valid bool) (*Document, error) {
+func (f *follower) document(valid bool, nodes []node) (*Document, error) {
 	switch {
-	case len(f.raw) > math.MaxInt32:
+	case !f.fits():
 		return nil, fmt.Errorf("document of %d bytes: at most %d are compared", len(f.raw), math.MaxInt32)
 	case !valid:
 		return nil, syntaxError(f.raw)
 	}
-	return &Document{raw: f.raw, nodes: slices.Clone(f.nodes), blank: f.blank}, nil
+	return &Document{raw: f.raw, nodes: nodes, blank: f.blank}, nil
 }

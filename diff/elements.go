@@ -47,7 +47,7 @@ func (s *patcher) alignElements(a, b value) (mid int) {
 // differ in more than one operation can say where there is room for one only.
 func (s *patcher) hopelessElements(a, b value) bool {
 	o, n := &s.old.nodes[a.node], &s.new.nodes[b.node]
-	if o.len() != n.len() || int(o.next) != a.node+1 || int(n.next) != b.node+1 {
+	if o.len() != n.len() || o.span != 1 || n.span != 1 {
 		return false
 	}
 	if least := len(opRemove) + len(s.path) + len(`/0"}`); s.limit-s.size() >= 2*least {

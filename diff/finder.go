@@ -136,7 +136,7 @@ func (f *finder) next(r *row, m *member) bool {
 			if r.node == r.element {
 				return false
 			}
-			r.child = int32(doc.nodes[r.node].next)
+			r.child = r.node + int32(doc.nodes[r.node].span)
 			r.node, r.pos = r.element, r.outer
 			c = newCursor(doc, int(r.node))
 			continue
@@ -156,7 +156,7 @@ func (f *finder) next(r *row, m *member) bool {
 // enter enters node k, the next one in the element.
 func (r *row) enter(doc *Document, k int) {
 	n := &doc.nodes[k]
-	r.node, r.outer, r.pos, r.child = int32(k), int32(n.end), int32(n.start)+1, int32(k)+1
+	r.node, r.outer, r.pos, r.child = int32(k), int32(n.end()), int32(n.start)+1, int32(k)+1
 }
 
 // object is the name of the member that is being read, nil for the element.

@@ -12,6 +12,7 @@ type follower struct {
 	alignment
 	old     *Document
 	pending []delta // of steps that are not at their end
+	spare   []node  // working memory for an index that does not stay
 	guess   bool    // what is at hand is in an element that may be another one in old
 }
 
@@ -27,9 +28,9 @@ func (f *follower) root() bool {
 	p := f.skipSpace(0)
 	on := f.old.nodes
 	if len(on) > 0 && p < len(f.raw) && f.raw[p] == f.old.raw[on[0].start] {
-		p = f.follow(0, p, noNode, 0)
+		p = f.follow(0, p, 0, 0)
 	} else {
-		p = f.value(p, noNode, 0)
+		p = f.value(p, 0, 0)
 	}
 	return p >= 0 && f.skipSpace(p) == len(f.raw)
 }
@@ -39,7 +40,7 @@ func (f *follower) root() bool {
 func (f *follower) follow(k, p int, parent, ord uint32) int {
 	o := &f.old.nodes[k]
 	same := commonPrefix(o.within(f.old.raw), f.raw[p:])
-	if same == o.size() {
+	if same == int(o.size) {
 		f.repeat(k, p, parent, ord)
 		return p + same
 	}
@@ -49,8 +50,8 @@ func (f *follower) follow(k, p int, parent, ord uint32) int {
 // repeat notes that new has node k of old at p, all of it.
 func (f *follower) repeat(k, p int, parent, ord uint32) {
 	o := &f.old.nodes[k]
-	f.same(int(o.start), p, o.size())
-	f.copyNodes(k, int(o.next), uint32(p)-o.start, uint32(f.blank)-o.before, o.parent, parent, ord-o.ord)
+	f.same(int(o.start), p, int(o.size))
+	f.copyNodes(k, k+int(o.span), uint32(p)-o.start, uint32(f.blank)-o.before, parent, ord-o.ord)
 	f.blank += int(o.blank)
 }
 
@@ -65,24 +66,30 @@ func (f *follower) same(old, new, n int) {
 	f.runs = append(f.runs, run{uint32(old), uint32(new), uint32(n)})
 }
 
-// copyNodes appends nodes [i, j) of old, moved by shift bytes and blank bytes
-// of white space, the children of node k becoming those of parent and moving
-// by ord places.
-func (f *follower) copyNodes(i, j int, shift, blank, k, parent, ord uint32) {
+// copyNodes appends nodes [i, j) of old, which are one child of a node or
+// several side by side, moved by shift bytes and blank bytes of white space.
+// They become children of parent, and move by ord places there.
+func (f *follower) copyNodes(i, j int, shift, blank, parent, ord uint32) {
+	if i == j {
+		return
+	}
 	base := len(f.nodes)
-	by := uint32(base - i)
+	up := uint32(base) - parent - f.old.nodes[i].up
 	f.nodes = append(f.nodes, f.old.nodes[i:j]...)
-	for i := range f.nodes[base:] {
-		n := &f.nodes[base+i]
-		n.start += shift
-		n.end += shift
-		n.before += blank
-		n.next += by
-		if n.parent == k {
-			n.parent = parent
+	nodes := f.nodes[base:]
+	if shift|blank != 0 {
+		for i := range nodes {
+			n := &nodes[i]
+			n.start += shift
+			n.before += blank
+		}
+	}
+	if up|ord != 0 {
+		for i := 0; i < len(nodes); {
+			n := &nodes[i]
+			n.up += up
 			n.ord += ord
-		} else {
-			n.parent += by
+			i += int(n.span)
 		}
 	}
 }
@@ -109,7 +116,7 @@ func (f *follower) descend(k, p, same int, parent, ord uint32) int {
 	if f.depth >= deep {
 		return f.value(p, parent, ord)
 	}
-	if f.old.nodes[k].size() <= small {
+	if int(f.old.nodes[k].size) <= small {
 		return f.inStep(&lockstep{}, k, p, same, parent, ord)
 	}
 	n := f.open(p, parent, ord)
@@ -149,7 +156,7 @@ func (f *follower) descend(k, p, same int, parent, ord uint32) int {
 		l.count++
 		x = l.pos
 		if inStep && l.ord > 0 { // both stand after a value
-			x += commonPrefix(f.old.raw[x:o.end], f.raw[l.p:])
+			x += commonPrefix(f.old.raw[x:o.end()], f.raw[l.p:])
 		}
 	}
 }
@@ -159,9 +166,9 @@ func (f *follower) descend(k, p, same int, parent, ord uint32) int {
 func (f *follower) skipAlike(l *level, x int) bool {
 	o := &l.nodes[l.k]
 	from, child, ord := l.pos, l.child, l.ord
-	whole := x >= int(o.end)
+	whole := x >= int(o.end())
 	if whole {
-		l.pos, l.child, l.ord = int(o.end), int(o.next), o.len()
+		l.pos, l.child, l.ord = int(o.end()), l.last, o.len()
 	} else {
 		l.seek(x)
 	}
@@ -181,17 +188,18 @@ func (f *follower) skipAlike(l *level, x int) bool {
 // know of it, and before the first and behind the last it is read.
 func (f *follower) copyAlike(l *level, from, child int, ord uint32) {
 	if f.old.blank == 0 || child == l.child {
-		f.copyNodes(child, l.child, uint32(l.p-from), 0, uint32(l.k), uint32(l.n), ord)
+		f.copyNodes(child, l.child, uint32(l.p-from), 0, uint32(l.n), ord)
 		f.blank += f.old.countBlank(from, l.pos)
 		return
 	}
-	first, last := &l.nodes[child], &l.nodes[l.child-1]
-	for int(last.parent) != l.k {
-		last = &l.nodes[last.parent]
+	end := l.child - 1
+	for end-int(l.nodes[end].up) != l.k {
+		end -= int(l.nodes[end].up)
 	}
+	first, last := &l.nodes[child], &l.nodes[end]
 	f.blank += f.old.countBlank(from, int(first.start))
-	f.copyNodes(child, l.child, uint32(l.p-from), uint32(f.blank)-first.before, uint32(l.k), uint32(l.n), ord)
-	f.blank += int(last.before+last.blank-first.before) + f.old.countBlank(int(last.end), l.pos)
+	f.copyNodes(child, l.child, uint32(l.p-from), uint32(f.blank)-first.before, uint32(l.n), ord)
+	f.blank += int(last.before+last.blank-first.before) + f.old.countBlank(int(last.end()), l.pos)
 }
 
 const (
@@ -239,7 +247,7 @@ func (f *follower) member(l *level, p int) bool {
 // readAlong reads the container at p of new, in the level l, along node k.
 func (f *follower) readAlong(l *level, k, p int) int {
 	same := f.alike(l, k, p)
-	if same == l.nodes[k].size() {
+	if same == int(l.nodes[k].size) {
 		f.repeat(k, p, uint32(l.n), l.count)
 		return p + same
 	}
@@ -252,7 +260,7 @@ func (f *follower) readAlong(l *level, k, p int) int {
 func (f *follower) alike(l *level, k, p int) int {
 	o := &l.nodes[k]
 	if start := int(o.start); start < l.differ && start+l.shift == p {
-		return min(l.differ-start, o.size())
+		return min(l.differ-start, int(o.size))
 	}
 	return commonPrefix(o.within(l.raw), f.raw[p:])
 }
@@ -273,7 +281,7 @@ func (f *follower) element(l *level, p int) bool {
 	best, same := f.resemble(l, p)
 	if best < 0 {
 		l.p = f.value(p, uint32(l.n), l.count)
-	} else if same == l.nodes[best].size() {
+	} else if same == int(l.nodes[best].size) {
 		f.repeat(best, p, uint32(l.n), l.count)
 		l.p = p + same
 		l.found(best)
@@ -283,7 +291,7 @@ func (f *follower) element(l *level, p int) bool {
 		f.guess = true
 		l.p = f.descend(best, p, same, uint32(l.n), l.count)
 		f.guess = before
-		l.guess = int(l.nodes[best].next)
+		l.guess = best + int(l.nodes[best].span)
 	}
 	return false
 }
@@ -305,21 +313,21 @@ func (f *follower) resemble(l *level, p int) (best, same int) {
 		if n > same {
 			best, same = j, n
 		}
-		return n == o.size() || j != best && n < was
+		return n == int(o.size) || j != best && n < was
 	}
 	j := l.guess
 	for tries := lookahead / 2; tries > 0 && j >= 0 && j < l.last; tries-- {
 		if next(j) {
 			return
 		}
-		j = int(l.nodes[j].next)
+		j += int(l.nodes[j].span)
 	}
 	j = l.child
 	for tries := lookahead; tries > 0 && j < l.last; tries-- {
-		if next(j) && same == l.nodes[best].size() {
+		if next(j) && same == int(l.nodes[best].size) {
 			return
 		}
-		j = int(l.nodes[j].next)
+		j += int(l.nodes[j].span)
 	}
 	return
 }

@@ -5,27 +5,28 @@ const maxDepth = 10000
 
 // A node is one array or object of a document. The nodes of a document, in the
 // order of their opening brackets, are its index: where everything is that
-// a comparison may want to skip. Scalars have none; they lie between.
+// a comparison may want to skip. Scalars have none; they lie between. But for
+// start and before, all is relative: what moves as a whole stays as it is.
 type node struct {
-	start, end uint32 // offsets of the opening bracket and after the closing one
-	next       uint32 // number of the first node after this one and all in it
-	parent     uint32 // number of the node around it; the root's is noNode
-	ord        uint32 // position among the elements or members of parent
-	count      uint32 // number of its own elements or members, and hasScalar
-	before     uint32 // bytes of insignificant white space before start
-	blank      uint32 // and from start to end
+	start  uint32 // offset of the opening bracket
+	size   uint32 // bytes up to and with the closing one
+	span   uint32 // nodes: this one and all in it
+	up     uint32 // how many nodes before this one is the one around it; the root's is 0
+	ord    uint32 // position among the elements or members of that one
+	count  uint32 // number of its own elements or members, and hasScalar
+	before uint32 // bytes of insignificant white space before start
+	blank  uint32 // and in size
 }
 
 const (
-	noNode    = 1<<32 - 1
 	hasScalar = 1 << 31 // in count: perhaps not all elements are containers
 	distinct  = 1 << 30 // in count: no two members have one name, and none has an escape
 )
 
 func (n *node) len() int                 { return int(n.count &^ (hasScalar | distinct)) }
 func (n *node) allNodes() bool           { return n.count&hasScalar == 0 }
-func (n *node) size() int                { return int(n.end - n.start) }
-func (n *node) within(raw []byte) []byte { return raw[n.start:n.end] }
+func (n *node) end() uint32              { return n.start + n.size }
+func (n *node) within(raw []byte) []byte { return raw[n.start:n.end()] }
 
 // An indexer validates a document and lists its nodes in the same pass.
 type indexer struct {
@@ -39,7 +40,7 @@ type indexer struct {
 // root reads a whole document from scratch. It reports whether it is valid.
 func (x *indexer) root() bool {
 	p := x.skipSpace(0)
-	if p = x.value(p, noNode, 0); p < 0 {
+	if p = x.value(p, 0, 0); p < 0 {
 		return false
 	}
 	return x.skipSpace(p) == len(x.raw)
@@ -74,15 +75,16 @@ func (x *indexer) open(p int, parent, ord uint32) int {
 	if x.depth++; x.depth > maxDepth {
 		return -1
 	}
-	x.nodes = append(x.nodes, node{start: uint32(p), parent: parent, ord: ord, before: uint32(x.blank)})
-	return len(x.nodes) - 1
+	k := len(x.nodes)
+	x.nodes = append(x.nodes, node{start: uint32(p), up: uint32(k) - parent, ord: ord, before: uint32(x.blank)})
+	return k
 }
 
 // close completes a node whose closing bracket is before p, and returns p.
 func (x *indexer) close(n, p int, count uint32) int {
 	x.depth--
 	o := &x.nodes[n]
-	o.end, o.next, o.count = uint32(p), uint32(len(x.nodes)), count
+	o.size, o.span, o.count = uint32(p)-o.start, uint32(len(x.nodes)-n), count
 	o.blank = uint32(x.blank) - o.before
 	return p
 }

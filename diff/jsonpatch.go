@@ -215,7 +215,7 @@ func (s *patcher) runAfter(p int) int {
 // passAlike moves two cursors that stand alike over what is alike. It reports
 // whether that is all there is.
 func (s *patcher) passAlike(oc, nc *cursor) bool {
-	oend, nend := int(s.old.nodes[oc.k].end), int(s.new.nodes[nc.k].end)
+	oend, nend := int(s.old.nodes[oc.k].end()), int(s.new.nodes[nc.k].end())
 	n := s.alike(oc.pos, nc.pos, oend, nend)
 	if n == oend-oc.pos {
 		return true

@@ -9,7 +9,7 @@ package diff
 func (d *Differ) MergePatch(old, new *Document) []byte {
 	s := scratches.Get().(*scratch)
 	defer s.release()
-	s.follower.align(old, new.raw)
+	s.follower.alignOnly(old, new.raw)
 	return s.patcher.mergePatch(old, new, s.follower.alignment)
 }
 

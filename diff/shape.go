@@ -43,7 +43,7 @@ func (x *indexer) shape(n int) *shape {
 		return nil
 	}
 	i, o := (x.depth-1)*shapeWide, &x.nodes[n]
-	if o.parent != noNode && x.raw[x.nodes[o.parent].start] == '{' {
+	if o.up != 0 && x.raw[x.nodes[n-int(o.up)].start] == '{' {
 		i += int(o.ord % shapeWide)
 	}
 	return &x.shapes[i]

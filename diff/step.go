@@ -55,7 +55,7 @@ func (f *follower) inStep(around *lockstep, k, p, same int, parent, ord uint32) 
 	o := &f.old.nodes[k]
 	number := len(f.steps)
 	f.steps = append(f.steps, step{int32(n), int32(k), 0, 0})
-	l := lockstep{node: n, base: len(f.pending), x: int(o.start) + same, shift: p - int(o.start), end: int(o.end), child: k + 1}
+	l := lockstep{node: n, base: len(f.pending), x: int(o.start) + same, shift: p - int(o.start), end: int(o.end()), child: k + 1}
 	ok := false
 	if f.raw[p] == '{' {
 		p, ok = f.membersInStep(&l, p+1)
@@ -152,9 +152,9 @@ func (f *follower) pair(l *lockstep, p int, count uint32) (end int) {
 	if c := old[q]; c == '{' || c == '[' {
 		k = l.child
 		o := &f.old.nodes[k]
-		oldEnd, l.child = int(o.end), int(o.next)
+		oldEnd, l.child = int(o.end()), k+int(o.span)
 		if oldEnd <= l.x {
-			f.copyNodes(k, l.child, uint32(l.shift), uint32(f.blank)-o.before, o.parent, n, 0)
+			f.copyNodes(k, l.child, uint32(l.shift), uint32(f.blank)-o.before, n, 0)
 			f.blank += int(o.blank)
 			return oldEnd + l.shift
 		}
