@@ -116,7 +116,7 @@ func (f *follower) descend(k, p, same int, parent, ord uint32) int {
 	if f.depth >= deep {
 		return f.value(p, parent, ord)
 	}
-	if int(f.old.nodes[k].size) <= small {
+	if o := &f.old.nodes[k]; o.size <= small && !f.old.isList(k) {
 		return f.inStep(&lockstep{}, k, p, same, parent, ord)
 	}
 	n := f.open(p, parent, ord)
@@ -188,7 +188,7 @@ func (f *follower) skipAlike(l *level, x int) bool {
 // know of it, and before the first and behind the last it is read.
 func (f *follower) copyAlike(l *level, from, child int, ord uint32) {
 	if f.old.blank == 0 || child == l.child {
-		f.copyNodes(child, l.child, uint32(l.p-from), 0, uint32(l.n), ord)
+		f.copyNodes(child, l.child, uint32(l.p-from), uint32(f.blank), uint32(l.n), ord)
 		f.blank += f.old.countBlank(from, l.pos)
 		return
 	}

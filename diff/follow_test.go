@@ -65,7 +65,12 @@ func followed(t *testing.T, doc *Document, text []byte) *Document {
 		at = r.new + r.n
 	}
 	for _, st := range f.steps {
-		if st.old >= 0 {
+		if st.end == whole {
+			o, n := doc.nodes[st.old].within(old), got.nodes[st.new].within(text)
+			if readTree(o).String() == readTree(n).String() {
+				t.Fatalf("not to be replaced: %s\nand %s", o, n)
+			}
+		} else if st.old >= 0 {
 			checkStep(t, doc, got, st, f.deltas[st.first:st.end])
 		}
 	}
@@ -105,6 +110,20 @@ func checkStep(t *testing.T, a, b *Document, st step, deltas []delta) {
 	}
 	x, y := readTree(o), readTree(n)
 	for _, d := range deltas {
+		if n[0] == '{' && (d.old.absent() || d.new.absent()) {
+			name := (&reader{text: `"` + string(d.name(a, b)) + `"`}).str()
+			if d.old.absent() {
+				if y.object[name] == nil || x.object[name] != nil || y.object[name].String() != readTree(b.bytes(d.new.value())).String() {
+					t.Fatalf("%s is not new: %s\nand %s", name, o, n)
+				}
+				x.object[name] = y.object[name]
+			} else if x.object[name] == nil || y.object[name] != nil {
+				t.Fatalf("%s is not gone: %s\nand %s", name, o, n)
+			} else {
+				delete(x.object, name)
+			}
+			continue
+		}
 		old, new := readTree(a.bytes(d.old.value())), readTree(b.bytes(d.new.value()))
 		if d.old.node < 0 && d.new.node < 0 && old.String() == new.String() {
 			t.Fatalf("no delta: %s\nand %s", a.bytes(d.old.value()), b.bytes(d.new.value()))

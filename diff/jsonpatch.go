@@ -121,7 +121,10 @@ func (s *patcher) value(a, b value, r *rule) bool {
 	if st == nil && s.equal(a, b) {
 		return true
 	}
-	if s.depth == deep {
+	if st != nil && st.end == whole {
+		s.changed = s.changed || !s.ignores
+	}
+	if s.depth == deep || st != nil && st.end == whole {
 		s.settle(a, b, r)
 		return s.writeReplace(b)
 	}

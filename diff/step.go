@@ -1,21 +1,22 @@
 package diff
 
-import "slices"
-
 // A step is a small array or object of new that was read in step with one of
-// old: both have as many elements, or the same names in the same order, each
-// once and none with an escape. What differs between the two are its deltas,
-// and nothing else.
+// old: both have as many elements, or names in the same order, each once and
+// none with an escape, but for a few that only one of them has. What differs
+// between the two are its deltas, and nothing else.
 type step struct {
 	new, old   int32 // nodes; old is -1 where the two have got out of step
-	first, end int32 // its deltas
+	first, end int32 // its deltas; end is whole where so much differs that they are not worth it
 }
 
-// A delta is a member or an element that differs in old and new: a
-// scalar by its value, an array or object by how it is written.
+const whole = -1
+
+// A delta is a member or an element that differs in old and new: a scalar by
+// its value, an array or object by how it is written. A member may also be
+// absent from one of the two.
 type delta struct {
 	old, new   part
-	key0, key1 uint32 // the name in new; in arrays, key0 is the position
+	key0, key1 uint32 // the name in new, or else in old; in arrays, key0 is the position
 }
 
 // A part is a value, more tightly.
@@ -24,19 +25,35 @@ type part struct {
 	node       int32
 }
 
+func newPart(v value) part { return part{uint32(v.start), uint32(v.end), int32(v.node)} }
+
 func (p part) value() value { return value{int(p.start), int(p.end), int(p.node)} }
 
 // small is the size, in bytes, of arrays and objects that are read in step.
 // Larger ones have a level each, which can find its way back.
 const small = 4096
 
+// leastReplace is what a replacement of a member takes at least, but for its
+// name and its value.
+const leastReplace = len(opReplace) + len("/") + len(pathValue) + len("}")
+
+// isList reports whether node k is an array of several objects. They come and
+// go, so what one of them was before is not known by its place.
+func (doc *Document) isList(k int) bool {
+	n := &doc.nodes[k]
+	return n.span > 2 && doc.raw[n.start] == '[' && n.len() > 1 && doc.raw[doc.nodes[k+1].start] == '{'
+}
+
 // A lockstep is the way of two arrays or objects in step.
 type lockstep struct {
 	node  int // of new
+	step  int // its number
 	base  int // where its pending deltas begin
 	x     int // in old: up to where new is the same
 	shift int // and how much further on it is in new
 	end   int // of old
+	added int // members that old has not
+	room  int // bytes that operations may yet have to be shorter than all of new
 	child int // the next node of old
 	flag  uint32
 	other bool // these are two things, not one that has changed
@@ -55,16 +72,19 @@ func (f *follower) inStep(around *lockstep, k, p, same int, parent, ord uint32) 
 	o := &f.old.nodes[k]
 	number := len(f.steps)
 	f.steps = append(f.steps, step{int32(n), int32(k), 0, 0})
-	l := lockstep{node: n, base: len(f.pending), x: int(o.start) + same, shift: p - int(o.start), end: int(o.end()), child: k + 1}
-	ok := false
-	if f.raw[p] == '{' {
+	l := lockstep{node: n, step: number, base: len(f.pending), x: int(o.start) + same, shift: p - int(o.start), end: int(o.end()), child: k + 1}
+	l.room = int(o.size-o.blank) + len(opReplace) + len(pathValue) + len("}")
+	object, ok := f.raw[p] == '{', false
+	if object {
 		p, ok = f.membersInStep(&l, p+1)
 		around.other = l.other
 	} else {
 		p, ok = f.elementsInStep(&l, p+1)
 	}
 	st := &f.steps[number]
-	if ok {
+	if object && l.room < 0 {
+		st.end = whole
+	} else if ok {
 		st.first = int32(len(f.deltas))
 		f.deltas = append(f.deltas, f.pending[l.base:]...)
 		st.end = int32(len(f.deltas))
@@ -82,31 +102,50 @@ func (f *follower) membersInStep(l *lockstep, p int) (end int, ok bool) {
 	if s == nil {
 		return f.members(l.node, p, 0), false
 	}
-	sure := f.old.nodes[l.child-1].count&distinct != 0
+	sure, guess := f.old.nodes[l.child-1].count&distinct != 0, f.guess
 	for count := uint32(0); ; count++ {
 		at, more := f.lead(s, p, count)
 		if !more {
 			if at < 0 {
 				return -1, false
 			}
-			return f.close(l.node, at, count|hasScalar|distinct), at-l.shift <= l.x
+			ok := at-l.shift <= l.x || sure && f.dropRest(l, p)
+			return f.close(l.node, at, count|hasScalar|distinct), ok
 		}
-		if count == maxLeads || !f.together(l, at) || !sure && !f.known(s, count) || f.guess && count == 4 && len(f.pending)-l.base > 2 {
-			if p = f.value(at, uint32(l.node), count); p < 0 {
-				return -1, false
-			}
-			return f.members(l.node, p, count+1), false
+		if count == maxLeads || !sure && !f.known(s, count) || guess && count == 4 && len(f.pending)-l.base > 2 {
+			return f.outOfStep(l, at, count)
 		}
 		l.key0, l.key1 = uint32(p)+s.leads[count].key0, uint32(p)+s.leads[count].key1
+		if !f.together(l, at) && !(sure && s.leads[count].plain && f.drop(l, p, at)) {
+			if !sure || !s.leads[count].plain || !f.isNew(l, p) {
+				return f.outOfStep(l, at, count)
+			}
+			if p = f.add(l, p, at, count); p < 0 {
+				return -1, false
+			}
+			continue
+		}
+		pending := len(f.pending)
 		if p = f.pair(l, at, count); p < 0 {
 			return -1, false
 		}
-		if f.guess && count < 2 && len(f.pending) > l.base {
+		if l.room < 0 {
+			return f.members(l.node, p, count+1), false
+		}
+		if guess && count < 2 && len(f.pending) > pending {
 			if l.other = l.other || namesIdentity(f.raw[l.key0:l.key1]); l.other {
 				return f.members(l.node, p, count+1), false
 			}
 		}
 	}
+}
+
+// outOfStep goes on without old, from member number count, whose value is at p.
+func (f *follower) outOfStep(l *lockstep, p int, count uint32) (end int, ok bool) {
+	if p = f.value(p, uint32(l.node), count); p < 0 {
+		return -1, false
+	}
+	return f.members(l.node, p, count+1), false
 }
 
 // elementsInStep reads the elements of an array.
@@ -154,13 +193,15 @@ func (f *follower) pair(l *lockstep, p int, count uint32) (end int) {
 		o := &f.old.nodes[k]
 		oldEnd, l.child = int(o.end()), k+int(o.span)
 		if oldEnd <= l.x {
-			f.copyNodes(k, l.child, uint32(l.shift), uint32(f.blank)-o.before, n, 0)
+			f.copyNodes(k, l.child, uint32(l.shift), uint32(f.blank)-o.before, n, count-o.ord)
 			f.blank += int(o.blank)
 			return oldEnd + l.shift
 		}
 	}
 	if p < len(f.raw) && (f.raw[p] == '{' || f.raw[p] == '[') {
-		if node = len(f.nodes); k >= 0 && q < l.x {
+		if node = len(f.nodes); k >= 0 && q < l.x && f.old.isList(k) {
+			end = f.descend(k, p, l.x-q, n, count)
+		} else if k >= 0 && q < l.x {
 			end = f.inStep(l, k, p, l.x-q, n, count)
 		} else {
 			end = f.value(p, n, count)
@@ -177,7 +218,10 @@ func (f *follower) pair(l *lockstep, p int, count uint32) (end int) {
 	if k < 0 {
 		oldEnd = skipScalar(old, q)
 	}
-	if k >= 0 || node >= 0 || !equalFrom(old[q:oldEnd], f.raw[p:end], l.x-q) {
+	if k >= 0 || node >= 0 {
+		f.pending = append(f.pending, delta{part{uint32(q), uint32(oldEnd), int32(k)}, part{uint32(p), uint32(end), int32(node)}, l.key0, l.key1})
+	} else if !equalFrom(old[q:oldEnd], f.raw[p:end], l.x-q) {
+		l.room -= leastReplace + int(l.key1-l.key0) + min(oldEnd-q, end-p)
 		f.pending = append(f.pending, delta{part{uint32(q), uint32(oldEnd), int32(k)}, part{uint32(p), uint32(end), int32(node)}, l.key0, l.key1})
 	}
 	l.shift = end - oldEnd
@@ -196,58 +240,4 @@ func equalFrom(a, b []byte, same int) bool {
 		return false // in a digit that counts, as another before it does
 	}
 	return equalScalars(a, b)
-}
-
-// stepOf returns the step of two values that were read in step, or nil.
-func (s *patcher) stepOf(a, b value) *step {
-	i := s.stepAt
-	if i+1 < len(s.steps) && int(s.steps[i+1].new) == b.node {
-		i++
-	} else if i >= len(s.steps) || int(s.steps[i].new) != b.node {
-		i, _ = slices.BinarySearchFunc(s.steps, int32(b.node), func(st step, n int32) int { return int(st.new - n) })
-	}
-	if i == len(s.steps) || int(s.steps[i].new) != b.node || int(s.steps[i].old) != a.node {
-		return nil
-	}
-	s.stepAt = i
-	return &s.steps[i]
-}
-
-// writeDeltas writes the operations for what differs in step.
-func (s *patcher) writeDeltas(st *step, r *rule, object bool) bool {
-	deltas := s.deltas[st.first:st.end]
-	if s.changed || s.quiet > 0 {
-		room := s.limit - s.size()
-		for i := range deltas {
-			if d := &deltas[i]; d.new.node < 0 {
-				room -= s.replaceLen() + 1 + int(d.new.end-d.new.start)
-				if object {
-					room -= int(d.key1 - d.key0)
-				}
-			}
-		}
-		if room < 0 {
-			return false
-		}
-	}
-	for i := range deltas {
-		d, mark := &deltas[i], 0
-		element := r
-		if object {
-			name := s.new.raw[d.key0:d.key1]
-			mark, element = s.enter(name), r.member(name)
-		} else {
-			mark, element = s.enterIndex(int(d.key0)), r.element(int(d.key0))
-		}
-		ok := false
-		if d.old.node < 0 || d.new.node < 0 {
-			ok = s.replace(d.new.value(), element)
-		} else {
-			ok = s.value(d.old.value(), d.new.value(), element)
-		}
-		if s.path = s.path[:mark]; !ok {
-			return false
-		}
-	}
-	return true
 }
