@@ -122,7 +122,7 @@ func (f *follower) parseAlong(old *Document, raw []byte) (*Document, error) {
 // align reads new along old, and appends its nodes. It reports whether new is
 // valid.
 func (f *follower) align(old *Document, new []byte, nodes []node) bool {
-	f.indexer = indexer{raw: new, nodes: nodes, shapes: f.shapes}
+	f.indexer = indexer{raw: new, nodes: nodes, shapes: f.shapes, names: true}
 	f.shapes.reset()
 	f.alignment = alignment{f.runs[:0], f.steps[:0], f.deltas[:0]}
 	f.guess = false

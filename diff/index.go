@@ -35,6 +35,7 @@ type indexer struct {
 	depth  int
 	blank  int // bytes of insignificant white space so far
 	shapes *shapes
+	names  bool // say where an object's names are distinct
 }
 
 // root reads a whole document from scratch. It reports whether it is valid.
@@ -107,7 +108,11 @@ func (x *indexer) members(n, p int, count uint32) int {
 			if at < 0 {
 				return -1
 			}
-			return x.close(n, at, count|hasScalar)
+			flag := uint32(hasScalar)
+			if x.names && s != nil && count > 0 && x.known(s, count-1) {
+				flag |= distinct
+			}
+			return x.close(n, at, count|flag)
 		}
 		switch raw[at] {
 		case '"':

@@ -37,11 +37,15 @@ const small = 4096
 // name and its value.
 const leastReplace = len(opReplace) + len("/") + len(pathValue) + len("}")
 
-// isList reports whether node k is an array of several objects. They come and
-// go, so what one of them was before is not known by its place.
+// isList reports whether node k is an array of several objects that begin with
+// an identity. They come and go, and are found by how they begin.
 func (doc *Document) isList(k int) bool {
 	n := &doc.nodes[k]
-	return n.span > 2 && doc.raw[n.start] == '[' && n.len() > 1 && doc.raw[doc.nodes[k+1].start] == '{'
+	if n.size <= tiny || n.span <= 2 || n.len() < 2 || doc.raw[n.start] != '[' || doc.raw[doc.nodes[k+1].start] != '{' {
+		return false
+	}
+	p := skipSpace(doc.raw, int(doc.nodes[k+1].start)+1)
+	return doc.raw[p] == '"' && namesIdentity(doc.raw[p+1:skipString(doc.raw, p+1)-1])
 }
 
 // A lockstep is the way of two arrays or objects in step.
