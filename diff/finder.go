@@ -1,6 +1,9 @@
 package diff
 
-import "bytes"
+import (
+	"bytes"
+	"slices"
+)
 
 // A finder looks for identity: a member, at most one object deep, that is a
 // scalar and different in every element. What is left of the two arrays makes a
@@ -180,9 +183,8 @@ func (f *finder) extend() bool {
 	}
 	c := column{f.object(first), doc.name(&m), true, doc.raw[m.start] == '"'}
 	base := len(f.cells)
-	for range f.stride {
-		f.cells = append(f.cells, 0)
-	}
+	f.cells = slices.Grow(f.cells, f.stride)[:base+f.stride]
+	clear(f.cells[base:])
 	f.cells[base] = sketch(doc.bytes(m.value)) | 1
 	var lead []byte // what stands before the value, where nothing has been passed over
 	level := before.node - before.element

@@ -233,15 +233,25 @@ func (f *follower) pair(l *lockstep, p int, count uint32) (end int) {
 	return end
 }
 
-// equalFrom is equalScalars for two that are known to begin alike.
+// equalFrom is equalScalars for two of which the first same bytes are alike and
+// the next are not.
 func equalFrom(a, b []byte, same int) bool {
-	if same > 0 && same < len(a) && same < len(b) && a[0]-'1' <= 8 && a[same]-'0' <= 9 && b[same]-'0' <= 9 {
-		for _, c := range a[1:same] {
-			if c > '9' { // an exponent
-				return equalScalars(a, b)
-			}
-		}
-		return false // in a digit that counts, as another before it does
+	if same >= len(a) || same >= len(b) || a[0] != b[0] {
+		return equalScalars(a, b)
 	}
-	return equalScalars(a, b)
+	if a[0] == '"' {
+		return (escaped(a) || escaped(b)) && equalScalars(a, b)
+	}
+	c, d := a[same]-'0', b[same]-'0'
+	if c > 9 || d > 9 {
+		return equalScalars(a, b)
+	}
+	counts := c > 0 && d > 0 // or another digit before does
+	for _, e := range a[:same] {
+		if e > '9' { // an exponent
+			return equalScalars(a, b)
+		}
+		counts = counts || e > '0'
+	}
+	return !counts && equalScalars(a, b)
 }
