@@ -1,5 +1,7 @@
 package diff
 
+import "math/bits"
+
 // Records are alike: what stands between two values of an object (comma, name,
 // colon, white space) is mostly what stood there in the record before. So it is
 // compared with that first and read only where it differs; what is written like
@@ -29,11 +31,15 @@ const (
 
 // shapes are the latest shapes, by how deep they are and by where in the object
 // around them.
-type shapes [shapeDeep * shapeWide]shape
+type shapes struct {
+	list [shapeDeep * shapeWide]shape
+	used uint64 // a set of numbers in list
+}
 
 func (s *shapes) reset() {
-	for i := range s {
-		s[i] = shape{leads: s[i].leads[:0]}
+	for ; s.used != 0; s.used &= s.used - 1 {
+		o := &s.list[bits.TrailingZeros64(s.used)]
+		o.leads, o.distinct = o.leads[:0], 0
 	}
 }
 
@@ -46,7 +52,8 @@ func (x *indexer) shape(n int) *shape {
 	if o.up != 0 && x.raw[x.nodes[n-int(o.up)].start] == '{' {
 		i += int(o.ord % shapeWide)
 	}
-	return &x.shapes[i]
+	x.shapes.used |= 1 << i
+	return &x.shapes.list[i]
 }
 
 // lead reads on from p to the value of member number count and returns its
@@ -105,11 +112,13 @@ func (x *indexer) readLead(s *shape, p int, count uint32) (at int, more bool) {
 		return -1, false
 	}
 	if s != nil && count < maxLeads && int(count) <= len(s.leads) {
+		l := lead{uint32(from), uint32(p - from), uint32(key + 1 - from), uint32(end - 1 - from), uint32(x.blank - blank), 0, plain}
 		if int(count) == len(s.leads) {
-			s.leads = append(s.leads, lead{})
+			s.leads = append(s.leads, l)
+		} else {
+			s.leads[count] = l
+			s.distinct = min(s.distinct, int(count))
 		}
-		s.distinct = min(s.distinct, int(count))
-		s.leads[count] = lead{uint32(from), uint32(p - from), uint32(key + 1 - from), uint32(end - 1 - from), uint32(x.blank - blank), 0, plain}
 	}
 	return p, true
 }
