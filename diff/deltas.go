@@ -5,9 +5,9 @@ import "slices"
 // stepOf returns the step of two values that were read in step, or nil.
 func (s *patcher) stepOf(a, b value) *step {
 	i := s.stepAt
-	if i+1 < len(s.steps) && int(s.steps[i+1].new) == b.node {
-		i++
-	} else if i >= len(s.steps) || int(s.steps[i].new) != b.node {
+	for last := i + 4; i < last && i < len(s.steps) && int(s.steps[i].new) < b.node; i++ { // mostly soon after
+	}
+	if i >= len(s.steps) || int(s.steps[i].new) != b.node {
 		i, _ = slices.BinarySearchFunc(s.steps, int32(b.node), func(st step, n int32) int { return int(st.new - n) })
 	}
 	if i == len(s.steps) || int(s.steps[i].new) != b.node || int(s.steps[i].old) != a.node {

@@ -101,6 +101,7 @@ type level struct {
 	p      int    // in new: after the opening bracket or after a value
 	count  uint32 // members or elements of new so far
 	flag   uint32 // hasScalar, or 0
+	names  uint32 // distinct, if old's names are and no other has been found; or 0
 	guess  int    // array: the old node that the next element may resemble
 	misses int    // object: members in succession that were not found in old
 	differ int    // offset in old up to which, from pos on, new is the same
@@ -124,11 +125,11 @@ func (f *follower) descend(k, p, same int, parent, ord uint32) int {
 		return -1
 	}
 	o := f.old.nodes[k]
-	l := level{cursor: newCursor(f.old, k), n: n, p: p + 1, guess: -1}
+	l := level{cursor: newCursor(f.old, k), n: n, p: p + 1, guess: -1, names: o.count & distinct}
 	object := f.raw[p] == '{'
 	for x := int(o.start) + same; ; {
 		if f.skipAlike(&l, x) {
-			return f.close(n, l.p, l.count|l.flag)
+			return f.close(n, l.p, l.count|l.flag|l.names)
 		}
 		l.differ, l.shift = x, l.p-l.pos
 		p := f.skipSpace(l.p)
@@ -136,7 +137,7 @@ func (f *follower) descend(k, p, same int, parent, ord uint32) int {
 			return -1
 		}
 		if f.raw[p] == f.raw[f.nodes[n].start]+2 { // ] is [ + 2, } is { + 2
-			return f.close(n, p+1, l.count|l.flag)
+			return f.close(n, p+1, l.count|l.flag|l.names)
 		}
 		if l.count > 0 {
 			if f.raw[p] != ',' {
@@ -240,6 +241,7 @@ func (f *follower) member(l *level, p int) bool {
 	}
 	l.cursor = before
 	l.misses++
+	l.names = 0
 	l.p = f.value(v, uint32(l.n), l.count)
 	return true
 }

@@ -35,7 +35,7 @@ type indexer struct {
 	depth  int
 	blank  int // bytes of insignificant white space so far
 	shapes *shapes
-	names  bool // say where an object's names are distinct
+	names  bool // say of small objects, too, where their names are distinct
 }
 
 // root reads a whole document from scratch. It reports whether it is valid.
@@ -109,7 +109,7 @@ func (x *indexer) members(n, p int, count uint32) int {
 				return -1
 			}
 			flag := uint32(hasScalar)
-			if x.names && s != nil && count > 0 && x.known(s, count-1) {
+			if (x.names || at-int(x.nodes[n].start) > small) && s != nil && count > 0 && x.known(s, count-1) {
 				flag |= distinct
 			}
 			return x.close(n, at, count|flag)
