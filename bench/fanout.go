@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -39,8 +40,10 @@ func (f figures) clientPerMillion() float64 {
 	return f.client.Seconds() * 1e6 / float64(max(1, f.deliveries))
 }
 
-// members is how many processes are needed for so many watchers.
-func members(watchers int) int { return (watchers + 14_999) / 15_000 }
+// members is how many processes so many watchers are: as many as there are
+// processors, else one idles at the end of each change while the watchers, and
+// not the server, are what is waited for; and more where one may not open files enough.
+func members(watchers int) int { return max((watchers+14_999)/15_000, runtime.NumCPU()) }
 
 // fanout measures a contender: memory, and changes to all, one and four at a
 // time.
