@@ -4,7 +4,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -118,12 +117,7 @@ func TestWatchRefused(t *testing.T) {
 // answers, nothing can be read yet, nothing is subscribed to.
 func TestWatchNothing(t *testing.T) {
 	t.Parallel()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	nobody := l.Addr().String()
-	l.Close()
+	nobody := freeAddress(t)
 	r := serveBinary(t, "http://"+nobody, "")
 	for url, want := range map[string]string{
 		nobody + "/api/orders":    `stale: disconnected: connecting to http://` + nobody + `/api/orders: dial tcp ` + nobody + `: connect: connection refused; trying again\n`,
