@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -199,6 +200,14 @@ func identity(req Request) (h http.Header, private bool) {
 		h["Cookie"] = []string{strings.Join(cookies, "; ")} // RFC 6265, section 5.4: one field
 	}
 	return h, private
+}
+
+// tellsUsers reports whether the rule varies by what may say who a client is.
+func (r *Rule) tellsUsers() bool {
+	return slices.ContainsFunc(r.telling(), func(entry string) bool {
+		name, _, _ := strings.Cut(entry, ":")
+		return !common[name]
+	})
 }
 
 // common are the headers that tell kinds of clients apart and not persons: that

@@ -8,8 +8,9 @@ import (
 )
 
 // Many an upstream says that a session has ended not by 401 but by a redirect to
-// a page to log in on. To who is polled for alone that is a refusal, and taken
-// for one where it can hardly be anything else:
+// a page to log in on. To who is polled for alone that is a refusal, and to those
+// who have not said who they are, where a rule tells users apart and there has been
+// no document for them. It is taken for one where it can hardly be anything else:
 //
 //   - the redirect is one for now (302, 303, 307), not for good, as that of a URL
 //     which has moved;
@@ -58,7 +59,7 @@ func (r *resource) asksToLogIn(a *answer) bool {
 		return false
 	case r.req.Rule.Probe:
 		return a.status/100 == 3
-	case !r.private:
+	case !r.private && (r.base != nil || !r.req.Rule.tellsUsers()):
 		return false
 	case a.detour.leaves:
 		return true

@@ -53,6 +53,9 @@ func TestRedirectToLogin(t *testing.T) {
 		{name: "round and round", before: "application/json", to: "/loop"},
 		{name: "to what is broken", before: "application/json", to: "/broken"},
 		{name: "of who has no credentials", before: "application/json", who: http.Header{}, to: "https://login.test/"},
+		{name: "of who has no credentials, from the start", who: http.Header{}, to: "/login", want: CodeUnauthorized},
+		{name: "of who has no credentials, from the start, to another site", who: http.Header{}, to: "https://login.test/", want: CodeUnauthorized},
+		{name: "of kinds of clients, from the start", vary: []string{"Accept-Language"}, to: "https://login.test/"},
 		{name: "of everybody", before: "application/json", vary: []string{}, to: "https://login.test/"},
 
 		{name: "of who asks to be let in", probe: true, to: "/login", want: CodeUnauthorized},
