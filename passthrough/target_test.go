@@ -26,6 +26,9 @@ func FuzzTarget(f *testing.F) {
 		if strings.ContainsAny(target, "\r\n") {
 			t.Skip("not one target")
 		}
+		if len(target) > 4000 {
+			t.Skip("with its fields it does not fit the 4,096 bytes that net/http reads at once: refused in between, the connection is reset")
+		}
 		request := lines("GET "+target+" HTTP/1.1", "Host: h", "Connection: close")
 		_, m := ask(t, proxy, request)
 		seen := upstream.take()
