@@ -31,6 +31,7 @@ func (p *Proxy) serveGet(w *answer, r *http.Request, e *endpoint, url string) bo
 	if e.declines(ask) != nil || p.poller.Refused(req) || p.passForTouch(e, url, r.Header) {
 		return false
 	}
+	asked := time.Now()
 	watch, err := p.watch(e, req, make(poller.Signal, 1))
 	if err != nil {
 		return false
@@ -42,13 +43,16 @@ func (p *Proxy) serveGet(w *answer, r *http.Request, e *endpoint, url string) bo
 		if known.Err != nil {
 			return false // the upstream speaks for itself, and is not asked twice
 		}
-		status, confirmed = "fwd=stale; stored", known.Confirmed()
+		confirmed = known.Confirmed()
+		if !known.At.After(asked) { // else this request has had it fetched, just now
+			status = "fwd=stale; stored"
+		}
 	}
 	s, err := watch.After(r.Context(), time.Now().Add(-mayBe(ask, known, watch.Interval())))
 	if err != nil || watch.Behind() || !p.servable(r, s) {
 		return err != nil && r.Context().Err() != nil // nobody is left to answer
 	}
-	if s.Confirmed().Equal(confirmed) {
+	if s.Confirmed().Equal(confirmed) && !confirmed.After(asked) {
 		status = "hit"
 	}
 	p.writeSnapshot(w, r, s, watch.Interval(), status)
