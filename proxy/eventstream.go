@@ -240,8 +240,11 @@ func (s *stream) tell() (told, open bool) {
 	return n > 0, !snapshot.Over
 }
 
+// send has the client take an event in time. The deadline ends with that: HTTP/2
+// would reset a stream whose deadline passes while nothing is written.
 func (s *stream) send(event []byte) bool {
 	s.control.SetWriteDeadline(time.Now().Add(writeTimeout)) // not supported: the server's own limits hold
+	defer s.control.SetWriteDeadline(time.Time{})
 	if _, err := s.w.Write(event); err != nil {
 		return false
 	}

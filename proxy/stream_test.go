@@ -187,6 +187,32 @@ func TestEventStreamThrottledStaysAlive(t *testing.T) {
 	})
 }
 
+// Over HTTP/2 a stream lives as long, and has news after silence.
+func TestEventStreamOverHTTP2(t *testing.T) {
+	within(t, served, func(w *world) {
+		client := w.front.Transport()
+		client.Protocols = new(http.Protocols)
+		client.Protocols.SetUnencryptedHTTP2(true)
+		defer client.CloseIdleConnections()
+		w.http.Transport = client
+		s := w.events("/api/x")
+		defer s.cancel()
+		if s.next(); s.res.ProtoMajor != 2 {
+			t.Fatalf("%s, want HTTP/2", s.res.Proto)
+		}
+		s.next()
+		for range 5 {
+			if e := s.next(); e.comment == "" {
+				t.Errorf("%+v, want a comment", e)
+			}
+		}
+		w.json(`{"n":2}`)
+		for e := s.next(); e.name == ""; {
+			e = s.next()
+		}
+	})
+}
+
 func TestLongPoll(t *testing.T) {
 	within(t, served, func(w *world) {
 		res, _ := w.do("GET", "/api/x", "Prefer: wait=30", `If-None-Match: "other"`)
