@@ -41,13 +41,14 @@ func askJudge(doc, patch []byte) (result []byte, err error, known bool) {
 			known = true // it panics on some input
 		}
 	}()
+	doc, patch = bytes.TrimSpace(doc), bytes.TrimSpace(patch) // it looks at the first byte to see what they are
 	if !json.Valid(doc) || !json.Valid(patch) || peculiar(doc) || peculiar(patch) {
 		return nil, nil, true
 	}
-	if c := bytes.TrimSpace(doc)[0]; c != '{' && c != '[' {
+	if c := doc[0]; c != '{' && c != '[' {
 		return nil, nil, true // it takes objects and arrays only
 	}
-	if bytes.TrimSpace(patch)[0] != '[' {
+	if patch[0] != '[' {
 		return nil, nil, true // it takes null for a patch
 	}
 	p, err := jsonpatch.DecodePatch(patch)
@@ -199,6 +200,7 @@ func FuzzApply(f *testing.F) {
 	f.Add([]byte(`{"a":[1,{"b":2}],"c":null}`), []byte(`[{"op":"add","path":"/a/0","value":1.0},{"op":"move","from":"/a/2/b","path":"/d"}]`))
 	f.Add([]byte(`[[1],[2],3]`), []byte(`[{"op":"copy","from":"/0","path":"/1/0"},{"op":"remove","path":"/2"},{"op":"replace","path":"/0/0","value":{}}]`))
 	f.Add([]byte(`{"a":1,"a":2,"\u0061":3}`), []byte(`[{"op":"test","path":"/a","value":3e0},{"op":"remove","path":"/a"}]`))
+	f.Add([]byte("\n[]"), []byte(" []"))
 	f.Add([]byte(`1`), []byte(`[{"op":"replace","path":"","value":[]},{"op":"add","path":"/-","value":"\ud800"}]`))
 	f.Fuzz(func(t *testing.T, doc, patch []byte) {
 		got, err := Apply(doc, patch)
