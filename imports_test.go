@@ -27,7 +27,7 @@ var allowed = map[string][]string{
 	},
 	"./advise": {"./config", "./diff", "./probe"},
 	"./probe":  {"./config", "./diff", "./internal/field", "./poller", "./proxy"}, // asks as the proxy would
-	"./poller": {"./diff", "./internal/field", "github.com/hashicorp/golang-lru/v2", "golang.org/x/time/rate"},
+	"./poller": {"./diff", "./internal/field", "./internal/reuse", "github.com/hashicorp/golang-lru/v2", "golang.org/x/time/rate"},
 	"./diff":   {},
 
 	"./admin":       {"./poller"},
@@ -36,7 +36,7 @@ var allowed = map[string][]string{
 	"./config":      {"gopkg.in/yaml.v3"}, // and nobody else knows YAML
 	"./demo":        {},
 	"./listen":      {"./systemd", "github.com/pires/go-proxyproto"},
-	"./passthrough": {"golang.org/x/net/http/httpguts"},
+	"./passthrough": {"./internal/reuse", "golang.org/x/net/http/httpguts"},
 	"./systemd":     {"golang.org/x/sys/unix"},
 	"./metrics": { // and nobody else knows Prometheus
 		"./poller", "./proxy", // whose status it shows
@@ -51,6 +51,7 @@ var allowed = map[string][]string{
 	},
 	"./internal/field": {},
 	"./internal/pipe":  {}, // for tests
+	"./internal/reuse": {},
 }
 
 func TestImports(t *testing.T) {

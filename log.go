@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"io"
+	stdlog "log"
 	"log/slog"
 	"math"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -52,6 +54,7 @@ func (c *changeable) WithGroup(name string) slog.Handler { return c.now().WithGr
 
 // openLogs returns logs that are written to w as the configuration says.
 // Flush their queue at the end.
+// What package log is given joins them.
 func openLogs(w io.Writer, l config.Log) *logs {
 	q := &logQueue{to: w}
 	log := &logs{queue: q}
@@ -60,7 +63,28 @@ func openLogs(w io.Writer, l config.Log) *logs {
 	q.lost = func(lines int) {
 		log.Warn("lines of the log are lost: what reads it is too slow, or has stopped for a while", "lines", lines)
 	}
+	stdlog.SetFlags(0)
+	stdlog.SetOutput(&foreign{log: log.Logger})
 	return log
+}
+
+// foreign takes what net/http has package log write about connections to the
+// upstream. Where more has come than an answer it repeats that, and what an
+// upstream has said to somebody is not for the log: no quotation gets there, and no
+// more than a line a minute.
+type foreign struct {
+	log  *slog.Logger
+	last atomic.Int64 // when there was a line, in s
+}
+
+// Write implements io.Writer.
+func (f *foreign) Write(p []byte) (int, error) {
+	now, last := time.Now().Unix(), f.last.Load()
+	if now-last >= 60 && f.last.CompareAndSwap(last, now) {
+		reason, _, _ := strings.Cut(string(p), `"`)
+		f.log.Warn("connection to the upstream", "reason", strings.TrimSpace(reason)+" …")
+	}
+	return len(p), nil
 }
 
 func newHandler(w io.Writer, format string, level slog.Level) slog.Handler {

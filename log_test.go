@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -248,4 +249,29 @@ func TestLogThatNobodyReads(t *testing.T) {
 		}
 	}
 	t.Errorf("%d lines were seen, and nothing was told of others", seen)
+}
+
+// TestUnaskedAnswerIsNotLogged: what an upstream sends beyond an answer is a
+// document, or a part of one, and net/http would have it in the log.
+func TestUnaskedAnswerIsNotLogged(t *testing.T) {
+	t.Parallel()
+	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			return
+		}
+		io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}{\"owner\":\"canary\"}")
+		t.Cleanup(func() { conn.Close() })
+	}))
+	t.Cleanup(api.Close)
+	r := serveBinary(t, api.URL, "")
+	if got := exchange(t, r.address, "GET /other HTTP/1.1\nHost: h\nConnection: close\n\n", ""); !strings.HasSuffix(got, "{}") {
+		t.Errorf("%q", got)
+	}
+	r.errors.wait(t, `level=WARN msg="connection to the upstream" reason="Unsolicited response .*\n`)
+	r.signal(syscall.SIGTERM)
+	r.code()
+	if log := r.errors.String(); strings.Contains(log, "canary") {
+		t.Errorf("the log says %s", log)
+	}
 }

@@ -109,7 +109,7 @@ func TestSlowUpstream(t *testing.T) {
 					readMessage(bufio.NewReader(theirs), "")
 					io.WriteString(theirs, c.answer)
 				}()
-				tr := NewTransport()
+				tr := newTransport()
 				tr.DialContext = func(context.Context, string, string) (net.Conn, error) { return ours, nil }
 				defer tr.CloseIdleConnections()
 				var report error
@@ -155,7 +155,7 @@ func TestSlowClient(t *testing.T) {
 			readLine(br)
 			io.WriteString(theirs, plainAnswer)
 		}()
-		tr := NewTransport()
+		tr := newTransport()
 		tr.DialContext = func(context.Context, string, string) (net.Conn, error) { return ours, nil }
 		defer tr.CloseIdleConnections()
 		in := httptest.NewRequest("GET", "/", body)

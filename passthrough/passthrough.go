@@ -19,6 +19,7 @@
 //     trusted (see Options), in trailers too.
 //   - An absolute-form target becomes the origin form (RFC 9112, section 3.2.2). The base path of the upstream is a
 //     prefix of the text, not a jail: "/.." is handed on like everything else.
+//   - A request with Authorization: NTLM or Negotiate has Connection: close, because the login would hold for the connection.
 //   - CONNECT is refused: this is no forward proxy.
 //   - Of the informational answers, a client of HTTP/1.0 gets none, and a request with "Expect: 100-continue" that alone.
 //   - No Via is added, against RFC 9110, section 7.6.3, and like nginx, which as an upstream stops compressing when it sees one.

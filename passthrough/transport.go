@@ -5,11 +5,15 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"pollbridge/internal/reuse"
 )
 
 // NewTransport returns the transport that New uses where none is given. Its limits are those that keep a dead upstream from holding
 // requests for ever, and none that ends a stream: how long a body takes is between client and upstream.
-func NewTransport() *http.Transport {
+func NewTransport() *reuse.Transport { return reuse.New(newTransport()) }
+
+func newTransport() *http.Transport {
 	http1 := new(http.Protocols)
 	http1.SetHTTP1(true)
 	return &http.Transport{

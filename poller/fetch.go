@@ -11,12 +11,14 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"pollbridge/internal/reuse"
 )
 
 // NewTransport returns the transport that polls are made with where none is
 // given: HTTP/1.1, connections kept alive for conns polls at once.
-func NewTransport(conns int) *http.Transport {
-	return &http.Transport{
+func NewTransport(conns int) *reuse.Transport {
+	return reuse.New(&http.Transport{
 		Proxy:                  nil, // a poll goes to the upstream, whatever the environment says
 		DialContext:            (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
 		TLSHandshakeTimeout:    10 * time.Second,
@@ -25,7 +27,7 @@ func NewTransport(conns int) *http.Transport {
 		IdleConnTimeout:        90 * time.Second,
 		DisableCompression:     true, // readBody asks for gzip and bounds what comes out of it
 		MaxResponseHeaderBytes: 64 << 10,
-	}
+	})
 }
 
 const defaultAccept = "application/json, */*;q=0.8"
