@@ -3,12 +3,17 @@ import { fallbackHttpConfig, rewriteURIForGET, selectHttpOptionsAndBody } from '
 import { Observable } from 'rxjs'
 import { type Client, type Handle, watch } from './index.js'
 
-// How often a watched query is looked for that no component shows any more.
-const sweepInterval = 5000
+// How often it is looked at which queries are shown. A component that comes back takes its first answer from the
+// cache, and the link is not asked.
+const sweepInterval = 1000
+
+// How many queries that no component shows are known, in case that one does again.
+const known = 100
 
 interface Watched {
-  handle: Handle
+  handle?: Handle | undefined // while it is shown, or somebody waits for its answer
   operation: ApolloLink.Operation
+  waiting: number // for its answer
 }
 
 /**
@@ -25,33 +30,45 @@ export function watchLink(uri = '/graphql', client: Pick<Client, 'watch'> = { wa
   let timer: ReturnType<typeof setInterval> | undefined
 
   const sweep = () => {
-    for (const [url, { handle, operation }] of watched) {
-      if (isShown(operation)) continue
-      handle.close()
-      watched.delete(url)
+    for (const [url, entry] of watched) {
+      const { handle, operation } = entry
+      if (entry.waiting || isShown(operation)) {
+        if (!handle) follow(url, entry)
+        continue
+      }
+      handle?.close()
+      entry.handle = undefined
+      if (watched.size > known) watched.delete(url)
     }
     if (watched.size === 0) timer = clearInterval(timer) as undefined
   }
 
-  const open = (url: string, operation: ApolloLink.Operation): Handle => {
-    const known = watched.get(url)
-    if (known) return known.handle
-    const handle = client.watch<ApolloLink.Result>(url)
-    watched.set(url, { handle, operation })
-    timer ??= setInterval(sweep, sweepInterval)
+  const follow = (url: string, entry: Watched, isAsked = false): Handle => {
+    const { operation } = entry
+    const handle = (entry.handle = client.watch<ApolloLink.Result>(url))
     let seen: unknown
-    handle.subscribe(({ data: result, status }) => {
+    const push = () => {
+      const { data: result, status } = handle.getSnapshot()
       if (status === 'ended') watched.delete(url)
       if (result === undefined || result === seen) return
-      const begun = seen !== undefined // the first is the answer to the query
+      const isAnswer = isAsked && seen === undefined // to the query, which writes it
       seen = result
-      if (begun && isShown(operation) && result.data && !('errors' in result)) {
+      if (!isAnswer && isShown(operation) && result.data && !('errors' in result)) {
         const { query, variables } = operation
         operation.client.writeQuery({ query, variables, data: result.data, overwrite: true })
       }
-    })
-    seen = handle.getSnapshot().data
+    }
+    handle.subscribe(push)
+    push()
     return handle
+  }
+
+  const open = (url: string, operation: ApolloLink.Operation): Watched => {
+    const entry = watched.get(url) ?? { operation, waiting: 0 }
+    watched.delete(url)
+    watched.set(url, entry) // at the end
+    timer ??= setInterval(sweep, sweepInterval)
+    return entry
   }
 
   return new ApolloLink((operation, forward) => {
@@ -61,7 +78,8 @@ export function watchLink(uri = '/graphql', client: Pick<Client, 'watch'> = { wa
     if (url === undefined) return forward(operation)
 
     return new Observable((observer) => {
-      const handle = open(url, operation)
+      const entry = open(url, operation), handle = entry.handle ?? follow(url, entry, true)
+      entry.waiting++
       const answer = () => {
         const { data, error, status } = handle.getSnapshot()
         if (data !== undefined) {
@@ -73,7 +91,10 @@ export function watchLink(uri = '/graphql', client: Pick<Client, 'watch'> = { wa
       }
       const stop = handle.subscribe(answer)
       answer()
-      return stop
+      return () => {
+        entry.waiting--
+        stop()
+      }
     })
   })
 }

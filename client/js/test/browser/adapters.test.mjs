@@ -6,7 +6,7 @@ import { options, rules, startSite, until } from './harness.mjs'
 
 /** A page with the components of pages/adapters.tsx, and what it says over its sockets. */
 async function openComponents(t) {
-  const site = await startSite(t, { yaml: rules('/api/a', '/api/b') })
+  const site = await startSite(t, { yaml: rules('/api/a', '/api/b', '/graphql') })
   const program = (await build(['test/browser/pages/adapters.tsx']))['adapters.js']
   site.backend.set('/components', `<!doctype html><meta charset=utf-8><link rel=icon href=data:,><body><script type=module>${program.replaceAll('</script', '<\\/script')}</script>`)
   site.backend.set('/api/a', { n: 1 })
@@ -76,6 +76,37 @@ test('TanStack Query watches again when a component is back', options, async (t)
   await mount('again', 'TanStack', '/api/a')
   await shows('again', 3)
   assert.equal((await notes('again'))[0][0], 1, 'until then it shows what is in the cache')
+})
+
+test('Apollo watches again when a component is back, though its answer is in the cache', options, async (t) => {
+  const { backend, tab, sent, mount, notes, shows } = await openComponents(t)
+  const set = (n) => backend.set('/graphql', { data: { document: { __typename: 'Document', n } } })
+  set(1)
+  await mount('it', 'Apollo', '')
+  await shows('it', 1)
+  set(2)
+  await shows('it', 2)
+  await mount('other', 'React', '/api/b') // keeps the socket open
+  await tab.evaluate(() => it.unmount())
+  await until(() => sent.some(({ type }) => type === 'unsubscribe'))
+  set(3)
+  await mount('again', 'Apollo', '')
+  await shows('again', 3)
+  assert.equal((await notes('again'))[0][0], 2, 'until then it shows what is in the cache')
+  set(4)
+  await shows('again', 4)
+})
+
+test('Apollo is answered what no component shows, however long that takes', options, async (t) => {
+  const { backend, relay, tab } = await openComponents(t)
+  let answer
+  backend.set('/graphql', () => new Promise((resolve) => { answer = () => resolve({ data: { document: { __typename: 'Document', n: 1 } } }) }))
+  const asked = tab.evaluate(() => ask())
+  await until(() => answer)
+  await tab.waitForTimeout(2500) // longer than what nobody waits for is kept
+  answer()
+  assert.equal(await asked, 1)
+  await until(() => relay.sockets() === 0, 'the socket to be closed')
 })
 
 for (const bridge of [true, false]) {

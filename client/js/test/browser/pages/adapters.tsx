@@ -1,7 +1,10 @@
 // Components that the tests mount and unmount: each notes what it renders.
+import { ApolloClient, gql, HttpLink, InMemoryCache } from '@apollo/client'
+import { ApolloProvider, useQuery as useApolloQuery } from '@apollo/client/react'
 import { QueryClient, QueryClientProvider, useQuery } from '@tanstack/react-query'
 import { createRoot } from 'react-dom/client'
 import useSWRSubscription from 'swr/subscription'
+import { watchLink } from 'pollbridge/apollo'
 import { useWatch } from 'pollbridge/react'
 import { subscribe } from 'pollbridge/swr'
 import { watchQuery } from 'pollbridge/tanstack'
@@ -35,8 +38,18 @@ function TanStack({ url, notes }: { url: string; notes: Notes }) {
   return null
 }
 
-const components = { React, SWR, TanStack }
+const DOCUMENT = gql`query Document { document { n } }`
+
+/** Its URL is /graphql, whatever it is given. */
+function Apollo({ notes }: { notes: Notes }) {
+  const { data, error } = useApolloQuery<{ document: Document }>(DOCUMENT, { context: { watch: true } })
+  notes.push([data?.document.n, error?.message])
+  return null
+}
+
+const components = { React, SWR, TanStack, Apollo }
 const queryClient = new QueryClient()
+const apolloClient = new ApolloClient({ link: watchLink().concat(new HttpLink({ uri: '/graphql' })), cache: new InMemoryCache() })
 
 function mount(name: keyof typeof components, url: string) {
   const notes: Notes = []
@@ -44,12 +57,17 @@ function mount(name: keyof typeof components, url: string) {
   const Component = components[name]
   const show = (url: string) =>
     root.render(
-      <QueryClientProvider client={queryClient}>
-        <Component url={url} notes={notes} />
-      </QueryClientProvider>,
+      <ApolloProvider client={apolloClient}>
+        <QueryClientProvider client={queryClient}>
+          <Component url={url} notes={notes} />
+        </QueryClientProvider>
+      </ApolloProvider>,
     )
   show(url)
   return { notes, show, unmount: () => root.unmount() }
 }
 
-Object.assign(window, { mount })
+/** What Apollo is answered that no component shows. */
+const ask = async () => (await apolloClient.query<{ document: Document }>({ query: DOCUMENT, context: { watch: true } })).data?.document.n
+
+Object.assign(window, { mount, ask })
