@@ -52,9 +52,7 @@ func within(t *testing.T, yaml string, f func(w *world)) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		server := &http.Server{Handler: w.proxy, ErrorLog: quiet, Protocols: new(http.Protocols)}
-		server.Protocols.SetHTTP1(true)
-		server.Protocols.SetUnencryptedHTTP2(true)
+		server := &http.Server{Handler: w.proxy, ErrorLog: quiet}
 		go server.Serve(w.front)
 		client := w.front.Transport()
 		w.http = &http.Client{Transport: client}

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"pollbridge/internal/pipe"
 )
 
 // An eventSource reads a stream as browsers do.
@@ -190,9 +192,14 @@ func TestEventStreamThrottledStaysAlive(t *testing.T) {
 // Over HTTP/2 a stream lives as long, and has news after silence.
 func TestEventStreamOverHTTP2(t *testing.T) {
 	within(t, served, func(w *world) {
-		client := w.front.Transport()
-		client.Protocols = new(http.Protocols)
-		client.Protocols.SetUnencryptedHTTP2(true)
+		protocols := new(http.Protocols)
+		protocols.SetUnencryptedHTTP2(true)
+		front := pipe.Listen()
+		server := &http.Server{Handler: w.proxy, Protocols: protocols}
+		go server.Serve(front)
+		defer server.Close()
+		client := front.Transport()
+		client.Protocols = protocols
 		defer client.CloseIdleConnections()
 		w.http.Transport = client
 		s := w.events("/api/x")
