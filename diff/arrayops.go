@@ -12,15 +12,18 @@ func (s *patcher) writeArray(a, b value, r *rule, base, mid, first int, moves bo
 	for i := mid - 1; i >= base; i-- {
 		if e := &s.sides[i]; e.mate == alone {
 			mark := s.enterIndex(int(e.ord))
-			ok := s.remove(r.element(int(e.ord)))
+			ok := s.remove(e.value, r.element(int(e.ord)))
 			s.path = s.path[:mark]
 			if !ok {
 				return false
 			}
 		}
 	}
-	if moves && !s.writeMoves(items, s.old.nodes[a.node].len()) {
-		return false
+	if moves {
+		s.removals = append(s.removals, removal{len(s.out), len(s.out), int32(a.node), false})
+		if !s.writeMoves(items, s.old.nodes[a.node].len()) {
+			return false
+		}
 	}
 	count := 0 // elements so far
 	for _, it := range items {
@@ -38,7 +41,7 @@ func (s *patcher) writeArray(a, b value, r *rule, base, mid, first int, moves bo
 		} else {
 			mark = s.enterIndex(int(e.ord))
 		}
-		ok := s.add(e.value, r.element(int(e.ord)))
+		ok := s.add(e.value, a.node, r.element(int(e.ord)))
 		s.path = s.path[:mark]
 		if count++; !ok {
 			return false

@@ -51,9 +51,9 @@ func (s *patcher) writeDeltas(st *step, r *rule, object bool) bool {
 		ok := false
 		switch {
 		case d.new.absent():
-			ok = s.remove(element)
+			ok = s.remove(d.old.value(), element)
 		case d.old.absent():
-			ok = s.add(d.new.value(), element)
+			ok = s.add(d.new.value(), int(st.old), element)
 		case d.old.node < 0 || d.new.node < 0:
 			ok = s.replace(d.new.value(), element)
 		default:

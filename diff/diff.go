@@ -43,6 +43,13 @@
 // index is what it is in one of the two documents, but those of moves, which a
 // Fenwick tree counts.
 //
+// What one array or object loses and another one gains, as it was written, moves
+// across. That is seen at the end, when all operations are known: the removal and
+// the addition become a move at the beginning of the patch, where every place is
+// what it is in old; later removals in the arrays concerned count it. There are no
+// copies: they would tie together what only looks alike, and an applier must have
+// room for them.
+//
 // Patches are written straight into one buffer, arrays and objects only once
 // they are known to stay. What was written for one is taken back, and the whole
 // replaced, as soon as that is shorter, which the index tells without reading; so

@@ -174,6 +174,10 @@ func TestTraps(t *testing.T) {
 		{"strangers", `{"l":[{"id":"aa","n":1},{"id":"ab","n":2}]`, `{"l":[{"id":"ba","n":1},{"id":"bb","n":2}]`, `[{"op":"replace","path":"/l","value":[{"id":"ba","n":1},{"id":"bb","n":2}]}]`},
 		{"no strangers, only spelled so", `{"l":[{"id":"\u0061","n":1},{"id":"\u0062","n":2}]`, `{"l":[{"id":"a","n":1},{"id":"b","n":2}]`, ``},
 		{"identity in an object, members in another order", `{"l":[{"p":{"id":1,"v":1,"t":"tttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttt"}},{"p":{"id":2,"v":1,"t":"tttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttt"}},{"p":{"id":3,"v":1,"t":"tttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttt"}}]`, `{"l":[{"p":{"t":"tttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttt","v":2,"id":2}},{"p":{"t":"tttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttt","v":2,"id":3}}]`, `[{"op":"remove","path":"/l/0"},{"op":"replace","path":"/l/0/p/v","value":2},{"op":"replace","path":"/l/1/p/v","value":2}]`},
+		{"across", `{"a":[{"x":[1,2]},{"y":[3,4]}],"b":[{"z":5}],"c":{}`, `{"a":[{"y":[3,4]}],"b":[{"z":5},{"x":[1,2]}],"c":{}`, `[{"op":"move","from":"/a/0","path":"/b/1"}]`},
+		{"across, behind others", `{"l":[{"id":"a","in":[{"x":"xxxxxxxxxxxx"},{"w":"tttttttttttttttttttttttttttttttttttttttttttttttttttttttttttt"}]},{"id":"b","in":[{"w":"tttttttttttttttttttttttttttttttttttttttttttttttttttttttttttt"},{"w":"tttttttttttttttttttttttttttttttttttttttttttttttttttttttttttt"}]}]`, `{"l":[{"id":"z"},{"id":"a","in":[{"w":"tttttttttttttttttttttttttttttttttttttttttttttttttttttttttttt"}]},{"id":"b","in":[{"w":"tttttttttttttttttttttttttttttttttttttttttttttttttttttttttttt"},{"w":"tttttttttttttttttttttttttttttttttttttttttttttttttttttttttttt"},{"x":"xxxxxxxxxxxx"}]}]`, `[{"op":"move","from":"/l/0/in/0","path":"/l/1/in/2"},{"op":"add","path":"/l/0","value":{"id":"z"}}]`},
+		{"across, where another is removed behind", `{"a":[{"x":"xxxxxxxxxxxx"},{"w":"tttttttttttttttttttttttttttttttttttttttttttttttttttttttttttt"},[7,8]],"b":[{"w":"tttttttttttttttttttttttttttttttttttttttttttttttttttttttttttt"}]`, `{"a":[{"w":"tttttttttttttttttttttttttttttttttttttttttttttttttttttttttttt"}],"b":[{"x":"xxxxxxxxxxxx"},{"w":"tttttttttttttttttttttttttttttttttttttttttttttttttttttttttttt"}]`, `[{"op":"move","from":"/a/0","path":"/b/0"},{"op":"remove","path":"/a/1"}]`},
+		{"renamed", `{"a":{"x":[1,2]},"b":1`, `{"c":{"x":[1,2]},"b":1`, `[{"op":"move","from":"/a","path":"/c"}]`},
 		{"white space in values", `{"s":1`, `{"s": { "a" : [ 1 , " " ] }`, `[{"op":"replace","path":"/s","value":{"a":[1," "]}}]`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -317,6 +321,8 @@ func FuzzPatch(f *testing.F) {
 	g := generator{rand.New(rand.NewPCG(11, 12))}
 	for range 60 {
 		old, new := g.pair()
+		f.Add(old, new)
+		old, new = g.wanderers()
 		f.Add(old, new)
 	}
 	f.Fuzz(func(t *testing.T, old, new []byte) {

@@ -16,21 +16,23 @@ type patcher struct {
 	stepAt int // the step looked at last
 	last   run // what was compared last
 
-	out     []byte // operations, each behind a comma, but for the inserts
-	inserts []insert
-	held    int    // bytes of the inserts
-	path    []byte // pointer to the values at hand, as written in JSON
-	limit   int    // of size()
-	ignores bool   // some changes do not count
-	changed bool   // a change that counts has been found
-	quiet   int    // > 0: no change here counts
-	effort  int    // bytes that may yet be read to save some
-	depth   int    // of the values at hand
+	out      []byte // operations, each behind a comma, but for the inserts
+	inserts  []insert
+	held     int // bytes of the inserts
+	removals []removal
+	path     []byte // pointer to the values at hand, as written in JSON
+	limit    int    // of size()
+	ignores  bool   // some changes do not count
+	changed  bool   // a change that counts has been found
+	quiet    int    // > 0: no change here counts
+	effort   int    // bytes that may yet be read to save some
+	depth    int    // of the values at hand
 
 	sides    []side // stack
 	sketches []uint64
 	table    table
 	arrays   arrays
+	wander   wander
 }
 
 // patch returns the patch, nil where it is not smaller than new, and whether
@@ -50,6 +52,7 @@ func (s *patcher) patch(r *rule, old, new *Document, known alignment) (patch []b
 	case !ok:
 		return nil, s.changed
 	}
+	s.moveAcross()
 	s.out[0] = '['
 	s.out = append(s.out, ']')
 	return s.finish(), s.changed
@@ -60,7 +63,7 @@ func (s *patcher) patch(r *rule, old, new *Document, known alignment) (patch []b
 func (s *patcher) begin(r *rule, old, new *Document, known alignment) (end func()) {
 	s.old, s.new, s.alignment, s.runAt, s.stepAt = old, new, known, 0, 0
 	s.out, s.path, s.sides, s.limit = s.out[:0], s.path[:0], s.sides[:0], len(new.raw)-new.blank
-	s.inserts, s.held = s.inserts[:0], 0
+	s.inserts, s.held, s.removals = s.inserts[:0], 0, s.removals[:0]
 	s.ignores, s.changed, s.quiet = r != nil && r.ignores, false, 0
 	s.last, s.depth = run{}, 0
 	s.effort = 1<<16 + 8*len(new.raw)
@@ -72,19 +75,32 @@ func (s *patcher) begin(r *rule, old, new *Document, known alignment) (end func(
 type insert struct {
 	at int
 	value
+	op    int   // where its operation begins
+	in    int32 // the array or object of old that it is added to, or nowhere
+	moved bool  // it is in old, too, and need not be sent
+}
+
+const nowhere = -1
+
+// A removal is an operation that removes an array or object of old. A later one
+// may add the same elsewhere.
+type removal struct {
+	at, end int // of the operation in patcher.out; alike: the elements of array node move
+	node    int32
+	moved   bool
 }
 
 // size is the length of what has been written.
 func (s *patcher) size() int { return len(s.out) + s.held }
 
 // A mark is a place in what has been written.
-type mark struct{ out, inserts, held int }
+type mark struct{ out, inserts, held, removals int }
 
-func (s *patcher) mark() mark { return mark{len(s.out), len(s.inserts), s.held} }
+func (s *patcher) mark() mark { return mark{len(s.out), len(s.inserts), s.held, len(s.removals)} }
 
 // takeBack drops what has been written since the mark.
 func (s *patcher) takeBack(m mark) {
-	s.out, s.inserts, s.held = s.out[:m.out], s.inserts[:m.inserts], m.held
+	s.out, s.inserts, s.held, s.removals = s.out[:m.out], s.inserts[:m.inserts], m.held, s.removals[:m.removals]
 }
 
 // finish returns a copy of what has been written where it is smaller than new.
@@ -261,28 +277,35 @@ func (s *patcher) replace(b value, r *rule) bool {
 	return s.writeReplace(b)
 }
 
-func (s *patcher) writeReplace(b value) bool { return s.write(opReplace, b) }
+func (s *patcher) writeReplace(b value) bool { return s.write(opReplace, b, nowhere) }
 
-func (s *patcher) add(b value, r *rule) bool {
+// add adds a value to the array or object in of old.
+func (s *patcher) add(b value, in int, r *rule) bool {
 	s.counts(r)
-	return s.write(opAdd, b)
+	return s.write(opAdd, b, in)
 }
 
 // write writes an operation with a value.
-func (s *patcher) write(op string, b value) bool {
+func (s *patcher) write(op string, b value, in int) bool {
+	at := len(s.out)
 	s.out = append(append(append(s.out, op...), s.path...), pathValue...)
 	if b.node < 0 {
 		s.out = append(append(s.out, s.new.bytes(b)...), '}')
 		return s.size() <= s.limit
 	}
-	s.inserts = append(s.inserts, insert{len(s.out), b})
+	s.inserts = append(s.inserts, insert{len(s.out), b, at, int32(in), false})
 	s.held += s.new.compactSize(b)
 	s.out = append(s.out, '}')
 	return s.size() <= s.limit
 }
 
-func (s *patcher) remove(r *rule) bool {
+// remove removes a value of old.
+func (s *patcher) remove(a value, r *rule) bool {
 	s.counts(r)
+	at := len(s.out)
 	s.out = append(append(append(s.out, opRemove...), s.path...), `"}`...)
+	if a.node >= 0 {
+		s.removals = append(s.removals, removal{at, len(s.out), int32(a.node), false})
+	}
 	return s.size() <= s.limit
 }

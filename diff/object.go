@@ -76,7 +76,7 @@ func (s *patcher) members(oc, nc cursor, r *rule) bool {
 	ok, inStep := s.membersInStep(oc, nc, r)
 	if !inStep {
 		_, mid := s.pairMembers(oc, nc)
-		ok = !s.hopeless(base, mid, r) && s.writeMembers(base, mid, r)
+		ok = !s.hopeless(base, mid, r) && s.writeMembers(base, mid, oc.k, r)
 	}
 	s.sides = s.sides[:base]
 	return ok
@@ -112,14 +112,14 @@ func (s *patcher) hopeless(base, mid int, r *rule) bool {
 	return room < 0
 }
 
-// writeMembers writes the operations for paired members.
-func (s *patcher) writeMembers(base, mid int, r *rule) bool {
+// writeMembers writes the operations for paired members of object in of old.
+func (s *patcher) writeMembers(base, mid, in int, r *rule) bool {
 	end := len(s.sides)
 	for i := base; i < mid; i++ {
 		if o := &s.sides[i]; o.mate == alone {
 			name := s.old.name(&o.member)
 			mark := s.enter(name)
-			ok := s.remove(r.member(name))
+			ok := s.remove(o.value, r.member(name))
 			s.path = s.path[:mark]
 			if !ok {
 				return false
@@ -133,7 +133,7 @@ func (s *patcher) writeMembers(base, mid int, r *rule) bool {
 		case alone:
 			name := s.new.name(&n)
 			mark := s.enter(name)
-			ok := s.add(n.value, r.member(name))
+			ok := s.add(n.value, in, r.member(name))
 			s.path = s.path[:mark]
 			if !ok {
 				return false

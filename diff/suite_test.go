@@ -145,8 +145,12 @@ func adversaries() map[string][2]string {
 	}
 	array := func(n int, f func(i int) string) string { return "[" + repeat(n, f) + "]" }
 	record := func(i, v int) string { return fmt.Sprintf(`{"id":%d,"name":"record %d","v":%d}`, i, i, v) }
-	deep := func(in string, n int) string {
+	nested := func(in string, n int) string {
 		return strings.Repeat("["+in, n) + "1" + strings.Repeat("]", n)
+	}
+	wanderer := func(i int) string { return fmt.Sprintf(`{"id":%d,"text":"%s"}`, i, strings.Repeat("t", 300)) }
+	deepDown := func(a, b string) string {
+		return strings.Repeat("[", deep-10) + a + "," + b + strings.Repeat("]", deep-10)
 	}
 	const n = 20000
 	return map[string][2]string{
@@ -160,11 +164,14 @@ func adversaries() map[string][2]string {
 		"one name":     {"{" + repeat(n, func(i int) string { return fmt.Sprintf(`"a":%d`, i) }) + "}", "{" + repeat(n, func(i int) string { return fmt.Sprintf(`"a":%d`, i+1) }) + "}"},
 		"tiny":         {array(500_000, func(i int) string { return fmt.Sprint(i % 10) }), array(500_000, func(i int) string { return fmt.Sprint(i * i % 7) })},
 		"empty":        {array(300_000, func(int) string { return "{}" }), array(300_000, func(i int) string { return "[]" })},
-		"deep":         {deep("", maxDepth), deep("0,", maxDepth)},
-		"deep, wide":   {deep("[],[],[],[],[],[],[],[],[],[],0,", maxDepth-1), deep("[],[],[],[],[],[],[],[],[],[],1,", maxDepth-1)},
+		"deep":         {nested("", maxDepth), nested("0,", maxDepth)},
+		"deep, wide":   {nested("[],[],[],[],[],[],[],[],[],[],0,", maxDepth-1), nested("[],[],[],[],[],[],[],[],[],[],1,", maxDepth-1)},
 		"deep objects": {strings.Repeat(`{"a":`, maxDepth) + "1" + strings.Repeat("}", maxDepth), strings.Repeat(`{"a":`, maxDepth) + "2" + strings.Repeat("}", maxDepth)},
 		"long string":  {`["` + strings.Repeat("ab", 500_000) + `"]`, `["` + strings.Repeat("ba", 500_000) + `"]`},
 		"long number":  {"[" + strings.Repeat("1", 1_000_000) + "]", "[" + strings.Repeat("1", 999_999) + "2]"},
+		"wandering": {`{"a":` + array(n/8, wanderer) + `,"b":[]}`, `{"a":` + array(n/16, func(i int) string { return wanderer(2 * i) }) +
+			`,"b":` + array(n/16, func(i int) string { return wanderer(n/8 - 1 - 2*i) }) + "}"},
+		"wandering deep down": {deepDown(array(n/8, wanderer), "[]"), deepDown(array(n/16, func(i int) string { return wanderer(2 * i) }), array(n/16, func(i int) string { return wanderer(2*i + 1) }))},
 		"spelled otherwise": {array(n, func(i int) string { return record(i, 10) }),
 			array(n, func(i int) string { return fmt.Sprintf(`{ "name":"record %d", "v":1e1,"id":%d }`, i, i) })},
 	}
