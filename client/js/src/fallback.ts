@@ -36,6 +36,9 @@ export async function poll(s: Subscription, p: Poller, stopped: AbortSignal) {
     wake?.()
   })
 
+  /** Takes in a message; returns false where no more may come of what it is from. */
+  const take: Poller['take'] = (s, m) => !stopped.aborted && p.take(s, m) && !stopped.aborted
+
   const within = (ms: number) => {
     clearTimeout(timer)
     if (ms) timer = setTimeout(() => controller!.abort(), ms)
@@ -53,19 +56,18 @@ export async function poll(s: Subscription, p: Poller, stopped: AbortSignal) {
     bridge = response.headers.get('pollbridge-at')
     if (!response.ok && status !== 304) throw { status, code: codes[status] || 'upstream_status', message: 'the answer was ' + status }
     let data: any = await response.text()
-    if (stopped.aborted) return
-    if (status === 304) p.take(s, { type: 'current', version })
+    if (status === 304) take(s, { type: 'current', version })
     else {
       // What was JSON before and is something else now is broken, such as a login page.
       const format = !/json/.test(type) && !isContainer(s.state.data) && !/^\s*[[{]/.test(data) && 'text'
       if (!format) data = JSON.parse(data)
       s.type = type
-      p.take(s, { type: 'snapshot', data, format, version: bridge ? tag(response) : undefined, at: bridge || new Date().toJSON() })
+      take(s, { type: 'snapshot', data, format, version: bridge ? tag(response) : undefined, at: bridge || new Date().toJSON() })
     }
     return
   }
 
-  const hold = holder(s, p, get, within)
+  const hold = holder(s, { ...p, take }, get, within)
   while (!stopped.aborted) {
     let pause: number | undefined
     try {
@@ -80,7 +82,7 @@ export async function poll(s: Subscription, p: Poller, stopped: AbortSignal) {
       if (bridge && !stopped.aborted) p.found(!!before)
       failures = 0
     } catch (e: any) {
-      if (!stopped.aborted) p.take(s, { type: 'stale', error: e.status ? e : { code: 'unreachable', message: '' + e } })
+      take(s, { type: 'stale', error: e.status ? e : { code: 'unreachable', message: '' + e } })
       pause = Math.min(30000, p.interval * 2 ** failures++) * (0.5 + Math.random() / 2)
     }
     clearTimeout(timer!)

@@ -30,7 +30,7 @@ export function holder(s: Subscription, { events, waits, take, interval }: Polle
         if (!data) continue
         const m = JSON.parse(data[1]!)
         good = m.type !== 'end' || m.error?.code === 'unauthorized' // which may be over with other headers
-        if (!take(s, m) || !s.stop) return // an abort that nobody waits for is not always told
+        if (!take(s, m)) return // the abort of a stream that nobody reads is not always told
       }
       if (good) within(40000) // it is never silent for longer than 15 s
     }

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import WebSocket from 'ws'
+import { poll } from '../dist/fallback.js'
 import { createClient } from '../dist/index.js'
 import { startBackend, startMiddlebox, startPollbridge, startRelay, until } from './server.mjs'
 
@@ -180,4 +181,24 @@ test('text is told from JSON as pollbridge does', async (t) => {
   backend.set('/y', as('text/html', '<form>log in</form>')) // 200, and no document
   await until(() => handle.status === 'stale')
   assert.deepEqual(handle.getSnapshot().data, { a: 1 })
+})
+
+test('what comes after the socket has taken its place is not taken in', async (t) => {
+  const control = new AbortController(), taken = [], headers = { 'pollbridge-at': new Date().toJSON() }
+  let events
+  const stream = new ReadableStream({ start(controller) { events = controller } })
+  const say = (m) => events.enqueue(new TextEncoder().encode(`data: ${JSON.stringify(m)}\n\n`))
+  const over = poll({ href: 'http://x/a', state: {}, stop() {} }, {
+    interval: 10, events: true, waits: true, headers: async () => undefined, found() {},
+    take: (s, m) => { taken.push(m.type); return true },
+    // The abort of a stream that nobody reads is not always told.
+    fetch: async (url, { headers: { Accept } }) => (Accept ? new Response(stream, { headers: { ...headers, 'content-type': 'text/event-stream' } }) : Response.json({ n: 1 }, { headers })),
+  }, control.signal)
+  await until(() => events && taken.length === 1)
+  say({ type: 'current' })
+  await until(() => taken.length === 2)
+  control.abort()
+  say({ type: 'patch', from: 'old' })
+  await over
+  assert.deepEqual(taken, ['snapshot', 'current'])
 })
