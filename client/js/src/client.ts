@@ -8,13 +8,13 @@ const second = 1000
 export function createClient(options: Options = {}): Client {
   const global: any = globalThis, { document } = global, { now } = Date
   const here: string = document?.baseURI ?? global.location?.href ?? options.origin ?? options.url
-  if (!here) throw new TypeError('pollbridge: needs a url or an origin')
+  if (!here) throw new TypeError('pollbridge: needs a url or origin')
   const address = new URL(options.url ?? '/.pollbridge/socket', options.origin ?? here).href.replace(/^http/, 'ws')
   const home = address.replace(/^ws(.*?\w)\/.*/, 'http$1') // where the socket is
   const base = options.origin ?? (here.startsWith(home + '/') ? here : home)
-  const uses = (transport: any) => !options.transports || options.transports.includes(transport)
+  const uses = (transport: any) => options.transports?.includes(transport) ?? true
   const events = uses('events'), waits = uses('poll')
-  const network: typeof fetch = (input, init) => (options.fetch ?? global.fetch)(input, init)
+  const network: typeof fetch = (input, init) => (options.fetch ?? fetch)(input, init)
   const subscriptions = new Map<string, Subscription>()
   const life = new AbortController()
 
@@ -79,7 +79,7 @@ export function createClient(options: Options = {}): Client {
   /** The socket is gone: comes back after a delay (full jitter). */
   function lost(code = 0) {
     const failed = !opened, fault = code > 1006 && code < 1010 // our own, which will not mend itself
-    if (!failed && now() - opened > 5 * second) tries = 0
+    if (opened && now() - opened > 5 * second) tries = 0
     hangUp()
     retry = setTimeout(connect, Math.random() * Math.min(most, 500 * 2 ** tries++) + (fault ? 30 * second : 0))
     if (fault || tries > 2 || (failed && most > 30 * second)) each(startPolling)
@@ -115,8 +115,7 @@ export function createClient(options: Options = {}): Client {
     try {
       if (options.headers) await headers(s)
       if (mine === socket && opened && subscriptions.get(s.href) === s) {
-        s.throttle = throttle(s)
-        say({ type: 'subscribe', url: s.path, version: s.state.version, headers: s.headers, throttle: s.throttle })
+        say({ type: 'subscribe', url: s.path, version: s.state.version, headers: s.headers, throttle: (s.throttle = throttle(s)) })
       }
     } catch {
       startPolling(s) // which says what is wrong, and comes back
@@ -224,7 +223,7 @@ export function createClient(options: Options = {}): Client {
   // What users call.
 
   function watch(url: string | URL, onData?: any, extra?: WatchOptions): Handle<any> {
-    if (life.signal.aborted) throw new Error('pollbridge: the client is closed')
+    if (life.signal.aborted) throw new Error('pollbridge: closed')
     const target = new URL((url + '').split('#')[0]!, base)
     const { href } = target, path = target.pathname + target.search
     let s = subscriptions.get(href)!
@@ -256,10 +255,10 @@ export function createClient(options: Options = {}): Client {
   return {
     watch,
     async fetch(input: any, init) {
-      const reads = /^(get|head)$/i.test(init?.method || input.method || 'get')
+      const reads = /^(get|head)?$/i.test(init?.method || input.method || '')
       let s: Subscription | undefined
       try {
-        if (reads) {
+        if (reads && !(init?.headers as any)?.next) { // an iterator is for the network: it can be read only once
           const request = new Request(input.url ? input : new URL(input, base), init)
           s = subscriptions.get(request.url)
           const { state, told, type, text, headers } = s!

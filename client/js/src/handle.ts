@@ -1,5 +1,5 @@
 import type { Handle, State } from './types.js'
-import { type Listener, type Subscription, safely } from './subscription.js'
+import type { Listener, Subscription } from './subscription.js'
 
 /** Makes a handle of a subscription. `left` is called once it is closed. */
 export function makeHandle<T>(s: Subscription, throttle: number, onData: ((data: T, state: State<T>) => void) | undefined, left: () => void): Handle<T> {
@@ -14,17 +14,30 @@ export function makeHandle<T>(s: Subscription, throttle: number, onData: ((data:
 
   const show = () => {
     const { data } = s.state
-    if (onData && !closed && data !== last && data !== undefined) onData((last = data), s.state)
+    if (!closed && data !== last && data !== undefined) onData!((last = data), s.state)
   }
-  queueMicrotask(show)
+  if (onData) {
+    states.add(show)
+    queueMicrotask(show)
+  }
+
+  /** Calls all who are there now and, when it is their turn, have not been taken off. What they throw is their own. */
+  const tell = (set: Set<(...args: any[]) => void>, ...args: any[]) => {
+    for (const f of [...set]) {
+      try {
+        if (!closed && set.has(f)) f(...args)
+      } catch (error) {
+        queueMicrotask(() => { throw error })
+      }
+    }
+  }
 
   const me: Listener = {
     throttle,
     changed(state, patch) {
       stir()
-      safely(show)
-      for (const f of [...states]) safely(() => f(state))
-      if (patch) for (const f of [...patches]) safely(() => f(patch, state))
+      tell(states, state)
+      if (patch) tell(patches, patch, state)
     },
   }
   s.listeners.add(me)

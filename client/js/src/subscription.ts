@@ -16,7 +16,7 @@ export interface Message {
   error?: PollbridgeError
 }
 
-/** One who is told of changes. */
+/** One who is told of changes, and throws nothing. */
 export interface Listener {
   changed(state: State<any>, patch?: readonly Operation[]): void
   throttle: number
@@ -38,15 +38,6 @@ export interface Subscription {
   stop?: (() => void) | undefined // ends the polling that goes on
 }
 
-/** Runs what is not ours: its errors are its own. */
-export function safely(f: () => void) {
-  try {
-    f()
-  } catch (error) {
-    queueMicrotask(() => { throw error })
-  }
-}
-
 const facts = ({ status, version, at, error }: State) => '' + [status, version, at, error?.code, error?.message]
 
 /** Makes a state known, where it is another than before. */
@@ -54,7 +45,7 @@ export function set(s: Subscription, status: Status, change?: Partial<State>, pa
   const old = s.state, state: State<any> = { ...old, error: undefined, ...change, status }
   if (old.data === state.data && facts(old) === facts(state)) return
   s.state = state
-  for (const listener of [...s.listeners]) safely(() => listener.changed(state, patch))
+  for (const listener of [...s.listeners]) listener.changed(state, patch)
 }
 
 /** Takes in a message. Returns false where it does not fit what is held: then the whole document is needed. */

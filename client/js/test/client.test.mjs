@@ -137,6 +137,26 @@ test('the errors of a listener are its own', async (t) => {
   assert.deepEqual(thrown, ['mine', 'also mine', 'mine', 'also mine'])
 })
 
+test('who has left is not called any more, also not of the change that goes on', async (t) => {
+  const site = await start(t)
+  site.backend.set('/api/a', { a: 1 })
+  const client = site.client(), called = []
+  const other = client.watch('/api/a'), handle = client.watch('/api/a', ({ a }) => {
+    called.push('data ' + a)
+    if (a === 2) off()
+    if (a === 3) handle.close()
+  })
+  const off = handle.subscribe(({ data }) => called.push('state ' + data.a))
+  handle.subscribe(({ data }) => called.push('other ' + data.a))
+  handle.onPatch(() => called.push('patch'))
+  for (let a = 2; a < 5; a++) {
+    await until(() => other.getSnapshot().data?.a === a - 1)
+    site.backend.set('/api/a', { a })
+  }
+  await until(() => other.getSnapshot().data.a === 4)
+  assert.deepEqual(called, ['data 1', 'state 1', 'other 1', 'patch', 'data 2', 'other 2', 'patch', 'data 3'])
+})
+
 test('text is one string, whose lines are patched', async (t) => {
   const site = await start(t)
   const table = (state) => ['id,state', `1,${state}`, ...Array.from({ length: 50 }, (_, i) => `${i},delivered to the depot`)].join('\n')
@@ -260,6 +280,7 @@ test('fetch answers from what is live, and else asks the network', async (t) => 
   const site = await start(t)
   site.backend.set('/api/a', { a: 1 })
   site.backend.set('/api/page', '<p>1</p>')
+  site.backend.set('/echo', (req) => ({ one: req.headers['x-one'] }))
   const client = site.client()
   const calls = []
   const counted = site.client({ fetch: (...args) => { calls.push(args); return fetch(...args) } })
@@ -290,6 +311,7 @@ test('fetch answers from what is live, and else asks the network', async (t) => 
     await r.text()
     assert.deepEqual([calls.length, calls.at(-1)], [n + 1, [input, init]], JSON.stringify([input, init]))
   }
+  assert.deepEqual(await (await counted.fetch(site.relay.origin + '/echo', { headers: new Map([['x-one', '1']]).entries() })).json(), { one: '1' }) // which can be read only once
   await assert.rejects(counted.fetch(url, { signal: AbortSignal.abort(new Error('no')) }), /no/)
   assert.ok(site.backend.count('/api/a') >= before)
 
@@ -336,5 +358,5 @@ test('throttle holds changes back, the newest comes', async (t) => {
 })
 
 test('where there is no page, a url or an origin is needed', () => {
-  assert.throws(() => createClient(), /url or an origin/)
+  assert.throws(() => createClient(), /url or origin/)
 })

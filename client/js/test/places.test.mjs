@@ -21,7 +21,7 @@ test('it needs nothing of a browser but WebSocket, fetch, URL and timers', async
   const context = vm.createContext({ ...given })
   vm.runInContext(readFileSync(new URL('../dist/pollbridge.iife.js', import.meta.url), 'utf8') + ';globalThis.pollbridge = pollbridge', context)
   const { createClient, watch } = context.pollbridge
-  assert.throws(() => watch('/api/a'), /url or an origin/)
+  assert.throws(() => watch('/api/a'), /url or origin/)
   const client = createClient({ url: proxy.origin.replace('http', 'ws') + '/.pollbridge/socket' })
   t.after(() => client.close())
   const handle = client.watch('/api/a')

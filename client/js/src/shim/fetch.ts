@@ -27,12 +27,13 @@ async function copy(response: Response, { started, date }: Round): Promise<Answe
   return answer
 }
 
-function ask(input: any, init: RequestInit = {}): [Round, AbortSignal?] | undefined {
+function ask(input: any, init: any = {}): [Round, AbortSignal?] | undefined {
   const method = '' + (init.method ?? input.method ?? 'GET')
   const url = new URL(input.url ?? input, document.baseURI)
   const ours = isOurs(url)
   if (isExcluded(url) || (!ours && (init.credentials ?? input.credentials) !== 'include')) return
-  if (!ours || !/^get$/i.test(method)) return [begin(method, url)]
+  // Headers may be an iterator, which can be read only once: by the network.
+  if (!ours || init.headers?.next || !/^get$/i.test(method)) return [begin(method, url)]
   const { headers, signal, credentials, mode, cache, integrity, keepalive } = new Request(input, init)
   const simple = cache === 'default' && !integrity && !keepalive && !signal.aborted && mode !== 'no-cors' &&
     (credentials === 'include' || (credentials !== 'omit' && url.origin === location.origin))

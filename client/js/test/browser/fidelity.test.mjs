@@ -91,6 +91,44 @@ const fetches = {
     await p
     return log
   },
+  async abortedClone() {
+    const c = new AbortController(), r = await fetch('/api/orders', { signal: c.signal }), d = r.clone()
+    c.abort()
+    return [await r.text().catch((e) => e.name), await d.text().catch((e) => e.name)]
+  },
+  async pipes() {
+    const r = await fetch('/api/orders')
+    let text = ''
+    for await (const chunk of r.body.pipeThrough(new TextDecoderStream())) text += chunk
+    return [text, r.bodyUsed]
+  },
+  async rewrapped() {
+    const r = await fetch('/api/orders'), n = new Response(r.body, r)
+    return [n.status, n.headers.get('content-type'), await n.text(), r.bodyUsed]
+  },
+  async cached() {
+    const cache = await caches.open('x'), r = await fetch('/api/orders')
+    await cache.put('/kept', r)
+    const m = await cache.match('/kept')
+    await caches.delete('x')
+    return [r.bodyUsed, m.status, await m.text()]
+  },
+  async oneShotHeaders() {
+    const r = await fetch('/api/echo', { headers: new Map([['x-one', '1']]).entries() })
+    return r.text()
+  },
+  async base() {
+    const base = document.createElement('base')
+    base.href = '/api/deeper/'
+    document.head.append(base)
+    try {
+      const r = await fetch('../orders'), x = new XMLHttpRequest()
+      x.open('GET', '../orders')
+      x.send()
+      await new Promise((resolve) => { x.onload = resolve })
+      return [r.url, await r.text(), x.responseURL, x.responseText]
+    } finally { base.remove() }
+  },
   function: () => [fetch.name, fetch.length, '' + fetch, typeof fetch, Object.keys(fetch), Object.entries(Object.getOwnPropertyDescriptor(window, 'fetch')).map(([k, v]) => k + typeof v)],
   noArguments: () => fetch(),
   badURL: () => fetch('http://['),
@@ -235,6 +273,62 @@ const requests = {
     removeEventListener('error', report)
     return log
   },
+  async abortIn() {
+    const found = []
+    for (const type of ['loadstart', 'progress', 'load', 'loadend']) {
+      const x = new XMLHttpRequest(), log = []
+      listen(x, log)
+      let over
+      const done = new Promise((resolve) => { over = resolve })
+      x.addEventListener(type, () => { x.abort(); log.push('aborted', state(x)); setTimeout(over, 150) }, { once: true })
+      x.open('GET', '/api/orders')
+      x.send()
+      await done
+      found.push([type, log, state(x)])
+    }
+    return found
+  },
+  async handlersGone() {
+    const x = new XMLHttpRequest(), log = []
+    const one = () => log.push('one'), object = { handleEvent(e) { log.push(e.type, this === object) } }
+    x.addEventListener('load', one)
+    x.addEventListener('load', object)
+    x.addEventListener('load', () => log.push('once'), { once: true })
+    x.onload = () => log.push('never')
+    x.onreadystatechange = function () { log.push(this === x, x.readyState); if (x.readyState === 2) { x.onload = null; x.removeEventListener('load', one) } }
+    x.open('GET', '/api/orders')
+    x.send()
+    await end(x)
+    return log
+  },
+  async timeouts() {
+    const x = new XMLHttpRequest(), log = []
+    listen(x, log)
+    x.open('GET', '/api/orders')
+    x.timeout = 3000
+    x.send()
+    await end(x)
+    await new Promise((resolve) => setTimeout(resolve, 30))
+    return [x.timeout, log.map((e) => e[0])]
+  },
+  async typeInState2() {
+    const x = new XMLHttpRequest()
+    x.open('GET', '/api/orders')
+    x.onreadystatechange = () => { if (x.readyState === 2) x.responseType = 'arraybuffer' }
+    x.send()
+    await end(x)
+    return state(x)
+  },
+  async syncAfterAsync() {
+    const x = new XMLHttpRequest(), log = []
+    listen(x, log)
+    x.open('GET', '/api/orders')
+    x.send()
+    await end(x)
+    x.open('GET', '/api/orders', false)
+    x.send()
+    return [log, state(x)]
+  },
   async sync() {
     const x = new XMLHttpRequest()
     x.open('GET', '/api/orders', false)
@@ -273,6 +367,7 @@ test('what the shim answers cannot be told from what the network answers', optio
     res.writeHead(200, { 'content-type': 'application/json; charset=utf-8', 'x-powered-by': 'legacy', 'cache-control': 'max-age=0' })
     res.end(text)
   })
+  site.backend.set('/api/echo', (req) => ({ one: req.headers['x-one'] }))
   const icon = '<!doctype html><title>page</title><link rel=icon href=data:,>'
   site.backend.set('/plain', icon)
   site.backend.set('/shimmed', icon + '<script src="/.pollbridge/shim.js"></script>')
