@@ -46,12 +46,18 @@ func skipSpace(b []byte, p int) int {
 	return p
 }
 
+// specials marks the lowest byte of w that ends a string or is special in one: a
+// quote, a backslash or a control character. Higher ones may be marked wrongly.
+func specials(w uint64) uint64 {
+	// with one bit turned round a quote is 0x20, and what is below that stays below
+	return ((w ^ 2*ones - 0x21*ones) | (w ^ '\\'*ones - ones)) &^ w & highs
+}
+
 // plainEnd returns the offset of the first byte at or after p that ends a
 // string, or is special in one; len(b) where there is none.
 func plainEnd(b []byte, p int) int {
 	for ; p <= len(b)-8; p += 8 {
-		w := binary.LittleEndian.Uint64(b[p : p+8])
-		if stop := zeroBytes(w^'"'*ones) | zeroBytes(w^'\\'*ones) | (w-0x20*ones)&^w&highs; stop != 0 {
+		if stop := specials(binary.LittleEndian.Uint64(b[p : p+8])); stop != 0 {
 			return p + bits.TrailingZeros64(stop)/8
 		}
 	}
@@ -134,10 +140,42 @@ func scanLiteral(b []byte, p int, word string) int {
 	return p + len(word)
 }
 
+// nonDigits marks the bytes of w that are not digits.
+func nonDigits(w uint64) uint64 {
+	t := w ^ '0'*ones
+	return (t&^highs + (0x7F-9)*ones | t) & highs
+}
+
+// scanNumber reads a number: one of at most 7 digits and point in a single look.
 func scanNumber(b []byte, p int) int {
 	if p < len(b) && b[p] == '-' {
 		p++
 	}
+	if p > len(b)-8 {
+		return scanLongNumber(b, p)
+	}
+	w := binary.LittleEndian.Uint64(b[p : p+8])
+	stop := nonDigits(w)
+	n := uint(bits.TrailingZeros64(stop)) // 7 and 8 for each digit, or 64
+	if n-15 > 63-15 || n > 15 && byte(w) == '0' {
+		return scanLongNumber(b, p)
+	}
+	c := byte(w >> (n - 7))
+	if c == '.' {
+		point := n
+		if n = uint(bits.TrailingZeros64(stop & (stop - 1))); n <= point+8 || n == 64 {
+			return scanLongNumber(b, p)
+		}
+		c = byte(w >> (n - 7))
+	}
+	if c|0x20 == 'e' {
+		return scanLongNumber(b, p)
+	}
+	return p + int(n/8)
+}
+
+// scanLongNumber reads any number, p being after its sign.
+func scanLongNumber(b []byte, p int) int {
 	if p < len(b) && b[p] == '0' {
 		p++
 	} else if p = scanDigits(b, p); p < 0 {
