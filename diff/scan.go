@@ -68,6 +68,19 @@ func plainEnd(b []byte, p int) int {
 
 // scanString reads the rest of a string, p being after its opening quote.
 func scanString(b []byte, p int) int {
+	for ; p <= len(b)-8; p += 8 {
+		if stop := specials(binary.LittleEndian.Uint64(b[p : p+8])); stop != 0 {
+			if p += bits.TrailingZeros64(stop) / 8; b[p] == '"' {
+				return p + 1
+			}
+			break
+		}
+	}
+	return scanSpecialString(b, p)
+}
+
+// scanSpecialString is scanString for what has escapes, or is near the end.
+func scanSpecialString(b []byte, p int) int {
 	for {
 		if p = plainEnd(b, p); p >= len(b) || b[p] < 0x20 {
 			return -1
@@ -223,7 +236,7 @@ func skipString(b []byte, p int) int {
 	for {
 		for p <= len(b)-8 {
 			w := binary.LittleEndian.Uint64(b[p : p+8])
-			if stop := zeroBytes(w^'"'*ones) | zeroBytes(w^'\\'*ones); stop != 0 {
+			if stop := specials(w); stop != 0 {
 				p += bits.TrailingZeros64(stop) / 8
 				break
 			}
