@@ -2,7 +2,7 @@ import '@angular/compiler'
 import { HttpClient, provideHttpClient, withXhr } from '@angular/common/http'
 import { Component, inject } from '@angular/core'
 import { bootstrapApplication } from '@angular/platform-browser'
-import { switchMap, timer } from 'rxjs'
+import { exhaustMap, timer } from 'rxjs'
 import { type Document, interval, show, url } from './poller.js'
 
 @Component({ selector: 'app-poller', template: '' })
@@ -10,7 +10,7 @@ class Poller {
   constructor() {
     const http = inject(HttpClient)
     timer(interval, interval)
-      .pipe(switchMap(() => http.get<Document>(url)))
+      .pipe(exhaustMap(() => http.get<Document>(url)))
       .subscribe(show)
   }
 }

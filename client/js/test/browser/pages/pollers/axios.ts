@@ -1,4 +1,4 @@
 import axios from 'axios'
-import { type Document, interval, show, url } from './poller.js'
+import { type Document, every, show, url } from './poller.js'
 
-setInterval(() => axios.get<Document>(url).then(({ data }) => show(data)), interval)
+every(() => axios.get<Document>(url).then(({ data }) => show(data)))

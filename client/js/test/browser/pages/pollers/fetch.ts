@@ -1,3 +1,3 @@
-import { interval, show, url } from './poller.js'
+import { every, show, url } from './poller.js'
 
-setInterval(() => fetch(url).then((response) => response.json()).then(show), interval)
+every(() => fetch(url).then((response) => response.json()).then(show))

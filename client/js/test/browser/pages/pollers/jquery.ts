@@ -1,4 +1,4 @@
 import $ from 'jquery'
-import { interval, show, url } from './poller.js'
+import { every, show, url } from './poller.js'
 
-setInterval(() => $.getJSON(url, show), interval)
+every(() => $.getJSON(url, show))

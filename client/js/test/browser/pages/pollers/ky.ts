@@ -1,4 +1,4 @@
 import ky from 'ky'
-import { type Document, interval, show, url } from './poller.js'
+import { type Document, every, show, url } from './poller.js'
 
-setInterval(() => ky(url).json<Document>().then(show), interval)
+every(() => ky(url).json<Document>().then(show))

@@ -10,6 +10,23 @@ export interface Document {
   n: number
 }
 
+/**
+ * Polls every 200 ms, but not while the poll before goes on: on a slow machine
+ * they would queue up for the few connections that a browser has, and time out.
+ */
+export function every(poll: () => PromiseLike<unknown>): void {
+  let going = false
+  setInterval(async () => {
+    if (going) return
+    going = true
+    try {
+      await poll()
+    } finally {
+      going = false
+    }
+  }, interval)
+}
+
 const output = document.createElement('output')
 document.body.append(output)
 

@@ -1,3 +1,3 @@
-import { interval, show, url } from './poller.js'
+import { every, show, url } from './poller.js'
 
-setInterval(() => fetch(new Request(url)).then((response) => response.json()).then(show), interval)
+every(() => fetch(new Request(url)).then((response) => response.json()).then(show))

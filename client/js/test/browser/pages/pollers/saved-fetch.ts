@@ -1,6 +1,6 @@
-import { interval, show, url } from './poller.js'
+import { every, show, url } from './poller.js'
 
 // As a library does that keeps fetch before the shim is loaded: the page's head has done it.
 const { savedFetch } = window as unknown as { savedFetch: typeof fetch }
 
-setInterval(() => savedFetch(url).then((response) => response.json()).then(show), interval)
+every(() => savedFetch(url).then((response) => response.json()).then(show))

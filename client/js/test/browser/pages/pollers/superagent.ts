@@ -1,4 +1,4 @@
 import superagent from 'superagent'
-import { interval, show, url } from './poller.js'
+import { every, show, url } from './poller.js'
 
-setInterval(() => superagent.get(url).then(({ body }) => show(body)), interval)
+every(() => superagent.get(url).then(({ body }) => show(body)))

@@ -4,8 +4,8 @@ import { type Document, interval, show, url } from './poller.js'
 
 createApp({
   setup() {
-    const { data, execute } = useFetch(url).json<Document>()
-    useIntervalFn(() => void execute(), interval)
+    const { data, execute, isFetching } = useFetch(url).json<Document>()
+    useIntervalFn(() => isFetching.value || void execute(), interval) // else it gives up the one before
     watchEffect(() => show(data.value ?? undefined))
     return () => null
   },

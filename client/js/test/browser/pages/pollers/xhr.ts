@@ -1,9 +1,10 @@
-import { interval, show, url } from './poller.js'
+import { every, show, url } from './poller.js'
 
-setInterval(() => {
+every(() => new Promise<void>((resolve) => {
   const request = new XMLHttpRequest()
   request.open('GET', url)
   request.responseType = 'json'
   request.onload = () => show(request.response)
+  request.onloadend = () => resolve()
   request.send()
-}, interval)
+}))
