@@ -61,7 +61,7 @@ func runAdvise(ctx context.Context, out, notes io.Writer, address string, upstre
 	}
 	adviser := &advise.Adviser{}
 	server := &http.Server{
-		Handler:           adviser.Handler(passthrough.New(passthrough.Options{Upstream: upstream})),
+		Handler:           adviser.Handler(passthrough.New(passthrough.Options{Upstream: upstream, Answer: time.Minute})),
 		ReadHeaderTimeout: 10 * time.Second, DisableGeneralOptionsHandler: true,
 	}
 	failed := make(chan error, 1)

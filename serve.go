@@ -185,11 +185,12 @@ func newTracer(ctx context.Context, c *config.Tracing, log *slog.Logger) (*traci
 	})
 }
 
-// newHTTPServer bounds what a client can hold by saying nothing, or too much.
-// Bodies and answers take the time that they take.
+// newHTTPServer bounds what a client can hold by saying nothing, or too much. A
+// body that nobody wants has as long as a header; bodies and answers that pass
+// through have limits of their own.
 func newHTTPServer(h http.Handler, errorLog *log.Logger) *http.Server {
 	return &http.Server{
-		Handler: h, ErrorLog: errorLog, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
+		Handler: h, ErrorLog: errorLog, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
 		MaxHeaderBytes: 64 << 10, DisableGeneralOptionsHandler: true,
 	}
 }

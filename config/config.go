@@ -47,6 +47,8 @@ type Config struct {
 	TrustedProxies   []netip.Prefix // masked
 	ProxyProtocol    []netip.Prefix // masked; who begins connections with its header
 	Compression      bool
+	AnswerTimeout    time.Duration // 0: none
+	IdleTimeout      time.Duration // 0: none
 	DrainDelay       time.Duration
 	Drain            time.Duration
 	MaxConnectionAge time.Duration // 0: unlimited
@@ -112,13 +114,15 @@ type Limits struct {
 // upstream and endpoints: the two are nil.
 func Default() *Config {
 	return &Config{
-		Listen:      ":8080",
-		ListenMode:  0o660,
-		Admin:       "127.0.0.1:9090",
-		Socket:      "/",
-		Drain:       10 * time.Second,
-		Compression: true,
-		Log:         Log{Level: slog.LevelInfo, Format: "text"},
+		Listen:        ":8080",
+		ListenMode:    0o660,
+		Admin:         "127.0.0.1:9090",
+		Socket:        "/",
+		Compression:   true,
+		AnswerTimeout: time.Minute,
+		IdleTimeout:   10 * time.Minute,
+		Drain:         10 * time.Second,
+		Log:           Log{Level: slog.LevelInfo, Format: "text"},
 		Limits: Limits{
 			Connections:                100_000,
 			ConnectionsPerClient:       1000,

@@ -110,9 +110,9 @@ func TestValues(t *testing.T) {
 		t.Fatal(err)
 	}
 	second, third := defaultEndpoint(), defaultEndpoint()
-	second.Path, second.Line = "/api/stations/{region}/{$}", 35
+	second.Path, second.Line = "/api/stations/{region}/{$}", 37
 	second.Interval, second.Vary, second.DropQuery, second.MaxBody = 5*time.Second, nil, nil, 1500
-	third.Path, third.Line, third.Interval = "/files/", 40, time.Minute
+	third.Path, third.Line, third.Interval = "/files/", 42, time.Minute
 	want := &Config{
 		Listen:     "[::1]:8443",
 		ListenMode: 0o660,
@@ -122,8 +122,9 @@ func TestValues(t *testing.T) {
 		TrustedProxies: []netip.Prefix{
 			netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8"), netip.MustParsePrefix("192.0.2.7/32"),
 		},
-		Log:     Log{Level: slog.LevelDebug, Format: "json"},
-		Tracing: &Tracing{Endpoint: &url.URL{Scheme: "https", Host: "collector.example.com", Path: "/otlp"}, Sample: 1, Headers: map[string]string{"Authorization": "Bearer s3cret"}},
+		AnswerTimeout: 90 * time.Second,
+		Log:           Log{Level: slog.LevelDebug, Format: "json"},
+		Tracing:       &Tracing{Endpoint: &url.URL{Scheme: "https", Host: "collector.example.com", Path: "/otlp"}, Sample: 1, Headers: map[string]string{"Authorization": "Bearer s3cret"}},
 		Endpoints: []Endpoint{{
 			Path:        "/api/stations/{region}",
 			Interval:    500 * time.Millisecond,
@@ -142,7 +143,7 @@ func TestValues(t *testing.T) {
 			Format:    "merge-patch",
 			MaxBody:   64 << 10,
 			RefreshOn: []string{"POST /api/orders", "DELETE /api/orders/{id}"},
-			Line:      15,
+			Line:      17,
 		}, second, third},
 		Limits: Limits{10, 2, 3, 4, 4, 5, 2.5},
 	}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Describe prints the configuration as it is understood, defaults included, for a person to read.
@@ -26,6 +27,7 @@ func (c *Config) Describe(w io.Writer) {
 		row("proxy_protocol", "from %s", strings.Trim(fmt.Sprint(c.ProxyProtocol), "[]"))
 	}
 	row("compression", "%t", c.Compression)
+	row("pass through", "an answer may take %s to begin, and anything may rest for %s", anyTime(c.AnswerTimeout), anyTime(c.IdleTimeout))
 	row("drain", "%s%s%s", c.Drain, when(c.DrainDelay > 0, fmt.Sprintf(", begun %s after /readyz fails", c.DrainDelay)),
 		when(c.MaxConnectionAge > 0, fmt.Sprintf(", and every connection after about %s", c.MaxConnectionAge)))
 	row("log", "%s as %s%s", strings.ToLower(c.Log.Level.String()), c.Log.Format, when(c.Log.Access, ", every request"))
@@ -100,6 +102,13 @@ func when(holds bool, text string) string {
 		return ""
 	}
 	return text
+}
+
+func anyTime(d time.Duration) string {
+	if d == 0 {
+		return "any time"
+	}
+	return d.String()
 }
 
 func orNone(text string) string {

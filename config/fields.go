@@ -27,6 +27,8 @@ func (c *Config) fields() object {
 		{name: "trusted_proxies", value: texts(&c.TrustedProxies, network)},
 		{name: "proxy_protocol", value: texts(&c.ProxyProtocol, network)},
 		{name: "compression", value: scalar[bool]{&c.Compression, boolean}},
+		{name: "answer_timeout", value: scalar[time.Duration]{&c.AnswerTimeout, duration(0)}},
+		{name: "idle_timeout", value: scalar[time.Duration]{&c.IdleTimeout, duration(0)}},
 		{name: "drain_delay", value: scalar[time.Duration]{&c.DrainDelay, duration(0)}},
 		{name: "drain", value: scalar[time.Duration]{&c.Drain, duration(0)}},
 		{name: "max_connection_age", value: scalar[time.Duration]{&c.MaxConnectionAge, duration(0)}},

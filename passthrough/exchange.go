@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"strings"
+	"time"
 )
 
 // exchange is one request and its answer. To httputil.ReverseProxy it is the ResponseWriter, so that it sees the
@@ -20,13 +21,22 @@ type exchange struct {
 	out    *http.Request // nil until it is made
 	upload *upload       // the client's body; nil if there is none
 	status int           // the upstream's final one; 0 until it is known
+	stream bool          // its answer is of unknown length
+	pace   pace
 }
 
 // Unwrap lets http.ResponseController reach the server's own writer, to flush and to hijack.
 func (x *exchange) Unwrap() http.ResponseWriter { return x.ResponseWriter }
 
+func (x *exchange) control() *http.ResponseController {
+	return http.NewResponseController(x.ResponseWriter)
+}
+
 // rewrite makes the request as it goes out. Its hop-by-hop headers are gone by now.
 func (x *exchange) rewrite(r *httputil.ProxyRequest) {
+	if x.pace.ctx != nil {
+		r.Out = r.Out.WithContext(x.pace.ctx)
+	}
 	in, out := r.In, r.Out
 	x.out = out
 	out.URL = x.h.outURL(x.target)
@@ -43,13 +53,17 @@ func (x *exchange) rewrite(r *httputil.ProxyRequest) {
 		if out.ContentLength < 0 {
 			out.TransferEncoding = []string{"chunked"} // said outright, or net/http waits for the first byte of a GET's
 		}
-		x.upload = newUpload(out.Body, in)
+		x.upload = newUpload(out.Body, in, &x.pace)
+		x.control().SetReadDeadline(time.Time{}) // the server's is for bodies that nobody reads
 		out.Body, out.Trailer = x.upload, x.upload.trailer
 		// An upstream that answers instead of asking for the body is not sent it all the same, as it would
 		// be on a connection that is to be used again.
 		out.Close = expectsContinue(in)
 	case in.Header.Get("Content-Length") != "":
 		out.Body, out.TransferEncoding = http.NoBody, []string{"identity"} // has net/http send Content-Length: 0
+	}
+	if x.upload == nil {
+		x.pace.enter(waiting)
 	}
 }
 
@@ -64,9 +78,10 @@ func (x *exchange) answered(res *http.Response) error {
 			return fmt.Errorf("upstream switched to protocol %q, asked for was %q", got, asked)
 		}
 	default:
-		res.Body = &download{res.Body, x.report}
+		res.Body = &download{res.Body, x}
 	}
-	x.status = res.StatusCode
+	x.status, x.stream = res.StatusCode, res.ContentLength < 0
+	x.pace.enter(answering)
 	if x.h.OnResponse != nil {
 		x.h.OnResponse(x.in, res.StatusCode, res.Header)
 	}
@@ -89,10 +104,18 @@ func (x *exchange) WriteHeader(status int) {
 	x.ResponseWriter.WriteHeader(status)
 }
 
+// Write passes on a piece of the answer.
+func (x *exchange) Write(p []byte) (int, error) {
+	n, err := x.ResponseWriter.Write(p)
+	x.pace.took(n, x.stream)
+	return n, err
+}
+
 // inform passes on an informational answer, unless the client is too old for any (RFC 9110, section 15.2).
 // A 100 that is expected the server sends by itself when the body is read, which the transport does as soon as the
 // upstream says 100. That write happens in another goroutine, so that such a request can have no other.
 func (x *exchange) inform(status int) {
+	x.pace.took(1, true)
 	if x.in.ProtoAtLeast(1, 1) && !expectsContinue(x.in) {
 		x.ResponseWriter.WriteHeader(status)
 	}
@@ -102,19 +125,41 @@ func (x *exchange) inform(status int) {
 // panics where it finds the rest of a body that was not read in this mode (golang/go#68560).
 func (x *exchange) answerEarly() {
 	if x.in.ProtoMajor == 1 { // later versions can do it anyway
-		http.NewResponseController(x.ResponseWriter).EnableFullDuplex()
+		x.control().EnableFullDuplex()
 		x.Header().Set("Connection", "close")
+	}
+}
+
+// leftTime is how long net/http may wait for the rest of a body that is not wanted any more. It takes some of that in.
+const leftTime = 10 * time.Second
+
+// end is called when the exchange has ended. The transport may still be reading the client's body then. It is to stop: net/http would
+// stop it by a deadline of its own and set none after that, and then wait for the rest for ever.
+func (x *exchange) end() {
+	x.pace.end()
+	if x.upload != nil && !x.upload.ended.Load() && x.in.ProtoMajor == 1 {
+		x.control().SetReadDeadline(longAgo)
+		x.upload.stop()
+		x.control().SetReadDeadline(time.Now().Add(leftTime))
 	}
 }
 
 // failed answers in place of the upstream.
 func (x *exchange) failed(_ http.ResponseWriter, _ *http.Request, err error) {
+	late, client := x.pace.tooLate()
 	switch {
 	case x.status == http.StatusSwitchingProtocols: // too late for an answer
 		x.report(fmt.Errorf("protocol switch: %w", err))
 		panic(http.ErrAbortHandler)
 	case x.out == nil:
 		refuse(x, http.StatusBadRequest, "the Upgrade header names no protocol", "the client")
+	case late != nil && client:
+		status, reason := explainUpload(context.DeadlineExceeded)
+		refuse(x, status, reason, "the client and what is between it and this server")
+	case late != nil:
+		x.report(fmt.Errorf("no answer from upstream: %w", late))
+		status, reason := explain(context.DeadlineExceeded)
+		refuse(x, status, reason, "whether the upstream is up and well; the log of this proxy has the details")
 	case x.gone():
 		refuse(x, http.StatusBadGateway, "the request was given up before the upstream answered", "send it again")
 	case x.upload != nil && x.upload.failure() != nil:
@@ -131,7 +176,7 @@ func (x *exchange) failed(_ http.ResponseWriter, _ *http.Request, err error) {
 func (x *exchange) gone() bool { return errors.Is(x.in.Context().Err(), context.Canceled) }
 
 func (x *exchange) report(err error) {
-	if x.h.OnError != nil && !x.gone() {
+	if late, _ := x.pace.tooLate(); x.h.OnError != nil && (late != nil || !x.gone()) {
 		x.h.OnError(x.in, err)
 	}
 }
@@ -140,13 +185,16 @@ func (x *exchange) report(err error) {
 // httputil.ReverseProxy then aborts the client's connection, so that no client takes half of it for all.
 type download struct {
 	io.ReadCloser
-	report func(error)
+	x *exchange
 }
 
 func (d *download) Read(p []byte) (int, error) {
 	n, err := d.ReadCloser.Read(p)
 	if err != nil && err != io.EOF {
-		d.report(fmt.Errorf("upstream's answer broke off: %w", err))
+		if late, _ := d.x.pace.tooLate(); late != nil {
+			err = late
+		}
+		d.x.report(fmt.Errorf("upstream's answer broke off: %w", err))
 	}
 	return n, err
 }

@@ -90,7 +90,7 @@ func TestNoAnswer(t *testing.T) {
 	}
 }
 
-// The limits of the transport that is used by default, in simulated time: 60 s for an answer to begin, 1 s for a "100 Continue".
+// The limits on an answer to begin, and on a "100 Continue" of the transport that is used by default, in simulated time.
 func TestSlowUpstream(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -116,6 +116,7 @@ func TestSlowUpstream(t *testing.T) {
 				h := New(Options{
 					Upstream:  &url.URL{Scheme: "http", Host: "upstream"},
 					Transport: tr,
+					Answer:    time.Minute,
 					OnError:   func(_ *http.Request, err error) { report = err },
 				})
 				in := httptest.NewRequest("POST", "/", strings.NewReader("hello"))
@@ -278,7 +279,7 @@ func TestUploadEndsOnce(t *testing.T) {
 	t.Parallel()
 	body := iotest.DataErrReader(io.MultiReader(strings.NewReader("x"), iotest.ErrReader(io.EOF)))
 	closed := iotest.ErrReader(http.ErrBodyReadAfterClose)
-	u := newUpload(io.NopCloser(&firstThen{body, closed}), httptest.NewRequest("POST", "/", nil))
+	u := newUpload(io.NopCloser(&firstThen{body, closed}), httptest.NewRequest("POST", "/", nil), new(pace))
 	for range 3 {
 		if _, err := u.Read(make([]byte, 5)); err != io.EOF {
 			t.Errorf("got %v, want the end", err)

@@ -63,9 +63,15 @@ type Options struct {
 	TrustedProxies []netip.Prefix
 
 	// Transport carries the requests; nil is one of its own, that uses no proxy of the environment, speaks HTTP/1.1,
-	// compresses nothing, and waits 10 s for a connection and 60 s for an answer to begin.
+	// compresses nothing, and waits 10 s for a connection.
 	// Another one must not decompress answers (http.Transport.DisableCompression).
 	Transport http.RoundTripper
+
+	// Answer is how long the upstream may take to begin its answer once it has the request, and Idle how long nothing
+	// may move: no byte of a request's body, of an answer or through a tunnel, either way. Of a body of known length 32 KiB
+	// have to, or what is left. Then the exchange ends: with 408 if it was for the client to send, with 504 if the upstream was
+	// to answer, and else by breaking off. 0 is no limit.
+	Answer, Idle time.Duration
 
 	// OnRequest is called with the header as it is about to be sent on, and may change it. The ResponseWriter
 	// is the one that the handler was called with.
@@ -132,8 +138,10 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, in *http.Request) {
 		BufferPool:     h.buffers,
 		ErrorLog:       h.discard,
 	}
+	x.pace.begin(in.Context(), x.control(), h.Answer, h.Idle)
 	complete := false
 	defer func() {
+		x.end()
 		if !complete && !in.ProtoAtLeast(1, 1) {
 			reset(w)
 		}

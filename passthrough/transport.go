@@ -9,8 +9,8 @@ import (
 	"pollbridge/internal/reuse"
 )
 
-// NewTransport returns the transport that New uses where none is given. Its limits are those that keep a dead upstream from holding
-// requests for ever, and none that ends a stream: how long a body takes is between client and upstream.
+// NewTransport returns the transport that New uses where none is given. Its limits are those of connecting: how long
+// what comes then may take is in the Options.
 func NewTransport() *reuse.Transport { return reuse.New(newTransport()) }
 
 func newTransport() *http.Transport {
@@ -19,7 +19,6 @@ func newTransport() *http.Transport {
 	return &http.Transport{
 		DialContext:           (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
 		TLSHandshakeTimeout:   10 * time.Second,
-		ResponseHeaderTimeout: 60 * time.Second,
 		ExpectContinueTimeout: time.Second, // as curl: an upstream that never says 100 gets the body then
 		IdleConnTimeout:       90 * time.Second,
 		MaxIdleConnsPerHost:   1024, // all go to one host; the default of 2 has a busy proxy connect anew all the time

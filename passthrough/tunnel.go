@@ -3,35 +3,53 @@ package passthrough
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"io"
 	"net"
-	"net/http"
 )
 
 // Hijack gives httputil.ReverseProxy the client's connection for a tunnel. It reads from the connection alone, past what
 // the server has already taken from it; a client that talks before the 101 arrives would lose those bytes.
 func (x *exchange) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	conn, buffered, err := http.NewResponseController(x.ResponseWriter).Hijack()
-	if err != nil || buffered.Reader.Buffered() == 0 {
+	conn, buffered, err := x.control().Hijack()
+	if err != nil {
 		return conn, buffered, err
 	}
-	early := make([]byte, buffered.Reader.Buffered())
-	buffered.Read(early) // gives all that it has
-	return &earlyConn{conn, io.MultiReader(bytes.NewReader(early), conn)}, buffered, nil
+	x.pace.tunnels(conn)
+	t := &tunnel{Conn: conn, pace: &x.pace, all: conn}
+	if n := buffered.Reader.Buffered(); n > 0 {
+		early := make([]byte, n)
+		buffered.Read(early) // gives all that it has
+		t.all = io.MultiReader(bytes.NewReader(early), conn)
+	}
+	return t, buffered, nil
 }
 
-// earlyConn is a connection of which some bytes were read too early.
-type earlyConn struct {
+// A tunnel is a client's connection, of which some bytes may have been read too early. What moves either way counts.
+type tunnel struct {
 	net.Conn
-	all io.Reader
+	pace *pace
+	all  io.Reader
 }
 
-func (c *earlyConn) Read(p []byte) (int, error) { return c.all.Read(p) }
+// Read implements net.Conn.
+func (t *tunnel) Read(p []byte) (int, error) {
+	n, err := t.all.Read(p)
+	t.pace.took(n, true)
+	return n, err
+}
 
-// CloseWrite tells the client that the upstream is done, if its kind of connection can.
-func (c *earlyConn) CloseWrite() error {
-	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+// Write implements net.Conn.
+func (t *tunnel) Write(p []byte) (int, error) {
+	n, err := t.Conn.Write(p)
+	t.pace.took(n, true)
+	return n, err
+}
+
+// CloseWrite tells the client that the upstream is done, if its kind of connection can. An error ends the tunnel.
+func (t *tunnel) CloseWrite() error {
+	if half, ok := t.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
 	}
-	return nil
+	return errors.ErrUnsupported
 }

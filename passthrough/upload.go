@@ -3,6 +3,7 @@ package passthrough
 import (
 	"io"
 	"net/http"
+	"sync"
 	"sync/atomic"
 
 	"golang.org/x/net/http/httpguts"
@@ -12,14 +13,17 @@ import (
 type upload struct {
 	io.ReadCloser
 	in      *http.Request
+	pace    *pace
 	trailer http.Header // filled when the body ends, before the transport writes it
 	ended   atomic.Bool // the body was read to its end
+	mu      sync.Mutex  // held while it is read
+	stopped bool        // it is not to be read any more; guarded by mu
 	failed  atomic.Pointer[error]
 }
 
 // newUpload announces the trailers that the client announces.
-func newUpload(body io.ReadCloser, in *http.Request) *upload {
-	u := &upload{ReadCloser: body, in: in, trailer: make(http.Header)}
+func newUpload(body io.ReadCloser, in *http.Request, p *pace) *upload {
+	u := &upload{ReadCloser: body, in: in, pace: p, trailer: make(http.Header)}
 	u.copyTrailer()
 	return u
 }
@@ -30,15 +34,31 @@ func (u *upload) Read(p []byte) (int, error) {
 	if u.ended.Load() {
 		return 0, io.EOF
 	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.stopped {
+		return 0, http.ErrBodyReadAfterClose
+	}
+	u.pace.reading(true)
 	n, err := u.ReadCloser.Read(p)
+	u.pace.reading(false)
+	u.pace.took(n, u.in.ContentLength < 0)
 	switch {
 	case err == io.EOF:
 		u.copyTrailer()
 		u.ended.Store(true)
+		u.pace.enter(waiting)
 	case err != nil:
 		u.failed.CompareAndSwap(nil, &err)
 	}
 	return n, err
+}
+
+// stop returns when nobody reads the body, and has nobody do so from then on.
+func (u *upload) stop() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.stopped = true
 }
 
 // copyTrailer takes over what may come in a trailer (RFC 9110, section 6.5.1), announced or not. Some upstreams

@@ -27,6 +27,7 @@ func (p *Proxy) newState(cfg *config.Config) (*state, error) {
 	s := &state{routes: rt, cfg: cfg}
 	s.pass = passthrough.New(passthrough.Options{
 		Upstream: cfg.Upstream, TrustedProxies: cfg.TrustedProxies, Transport: p.transport,
+		Answer: cfg.AnswerTimeout, Idle: cfg.IdleTimeout,
 		OnResponse: p.wrote, OnError: p.passFailed, OnRequest: injectSpan,
 	})
 	return s, nil
