@@ -122,7 +122,7 @@ func (s *server) prepare(cfg *config.Config) (o opened, err error) {
 // cannot fail.
 func (s *server) commit(cfg *config.Config, o opened) {
 	s.log.set(cfg.Log)
-	settings := listen.Settings{Proxies: cfg.ProxyProtocol, Full: s.proxy.TurnedAway}
+	settings := listen.Settings{Proxies: cfg.ProxyProtocol, TurnedAway: s.proxy.TurnedAway, NoMemory: s.proxy.Crowded}
 	if cfg.TLS != nil {
 		s.certificate.Set(o.pair)
 		settings.TLS = s.certificate.Config()
@@ -213,8 +213,10 @@ func same(a, b []os.FileInfo) bool {
 
 func (w *watched) same(o *watched) bool { return same(w.config, o.config) && same(w.pair, o.pair) }
 
-// look reads again what has changed, once it has not for a moment.
+// look is called every second. It reads again what has changed, once it has not
+// for a moment.
 func (s *server) look() {
+	s.memory.look()
 	now := s.filesNow()
 	if now.same(s.watched) {
 		s.watched.latest = nil

@@ -79,6 +79,7 @@ type server struct {
 	live          *live                        // what pushes the documents of its pages
 	started       time.Time
 	certificate   listen.Certificate
+	memory        *memory
 	loaded        atomic.Pointer[metrics.Reload]
 	reloads       chan chan<- error // who asks for one, and waits for what becomes of it
 	failed        chan error        // a listener has ended by itself
@@ -106,6 +107,7 @@ func serve(ctx context.Context, cfg *config.Config, log *logs, o serveOptions) e
 	}
 	defer p.Close()
 	s := newServer(p, log, o)
+	s.memory = newMemory(log.Logger, p.Forget, p.SetCrowded)
 	defer s.live.Close()
 	defer func() { s.admin.Close() }() // it may be another by then
 	defer s.public.Close()
@@ -148,7 +150,7 @@ func (s *server) newOperator(cfg *config.Config) http.Handler {
 	return admin.New(admin.Options{
 		Listen: cfg.Admin, Hosts: cfg.AdminHosts, Ready: s.ready, Refresh: s.proxy.Refresh, Reload: s.askReload,
 		Metrics: metrics.New(metrics.Options{
-			Version: version(), Status: s.proxy.Status, LogLost: s.log.queue.Lost, Reloaded: func() metrics.Reload { return *s.loaded.Load() },
+			Version: version(), Status: s.proxy.Status, LogLost: s.log.queue.Lost, LiveMemory: s.memory.live.Load, Reloaded: func() metrics.Reload { return *s.loaded.Load() },
 		}),
 		Status: s.proxy, Bodies: cfg.AdminBodies, Version: version(), Started: s.started, Upstream: cfg.Upstream.Redacted(), Push: s.live.push,
 	})

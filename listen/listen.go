@@ -96,11 +96,18 @@ type Settings struct {
 	// whom they have connected. Theirs is demanded, and nobody else's is read.
 	Proxies []netip.Prefix
 
-	// Full is called for each connection that is turned away because the process
-	// has hardly a file left to open: those are for its own connections. Nil: none
-	// is turned away.
-	Full func()
+	// TurnedAway is called for each connection that is turned away for want of
+	// something: because the process has hardly a file left to open, which is for its
+	// own connections, or because NoMemory says so. Nil: none is turned away.
+	TurnedAway func(want string)
+	NoMemory   func() bool // nil: never
 }
+
+// What may be wanting.
+const (
+	Files  = "open_files"
+	Memory = "memory"
+)
 
 // A Listener is one whose settings can change.
 type Listener struct {
@@ -146,16 +153,30 @@ func (l *Listener) accept() (net.Conn, error) {
 			return nil, err
 		}
 		s := l.settings.Load()
-		if s.Full == nil || !takesReserve(conn) {
+		want := s.want(conn)
+		if want == "" {
 			return conn, nil
 		}
-		s.Full()
+		s.TurnedAway(want)
 		if s.TLS == nil {
 			conn.SetWriteDeadline(time.Now().Add(time.Millisecond)) // it fits into the kernel's buffer
 			io.WriteString(conn, tooMany)
 		}
 		conn.Close()
 	}
+}
+
+// want is what there is too little of to let a connection in; empty: nothing.
+func (s *Settings) want(conn net.Conn) string {
+	switch {
+	case s.TurnedAway == nil:
+		return ""
+	case takesReserve(conn):
+		return Files
+	case s.NoMemory != nil && s.NoMemory():
+		return Memory
+	}
+	return ""
 }
 
 // tooMany is the answer to who is turned away, whatever the request.

@@ -58,9 +58,10 @@ var (
 	idleBytes     = desc("idle_memory_bytes", "Memory that these take.")
 	evicted       = desc("idle_evictions_total", "Idle resources that had to make room.")
 
-	logLost  = desc("log_lines_lost_total", "Lines of the log that were lost because nobody took them in.")
-	reloadOK = desc("config_last_reload_successful", "Whether the latest attempt to read the configuration has succeeded.")
-	reloadAt = desc("config_last_reload_success_timestamp_seconds", "When the configuration in force was read.")
+	liveBytes = desc("live_memory_bytes", "Memory in use that is no garbage; near go_gc_gomemlimit_bytes clients are turned away.")
+	logLost   = desc("log_lines_lost_total", "Lines of the log that were lost because nobody took them in.")
+	reloadOK  = desc("config_last_reload_successful", "Whether the latest attempt to read the configuration has succeeded.")
+	reloadAt  = desc("config_last_reload_success_timestamp_seconds", "When the configuration in force was read.")
 )
 
 // A collector reads the status at each scrape.
@@ -108,6 +109,9 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	gauge(idle, float64(s.Usage.Idle))
 	gauge(idleBytes, float64(s.Usage.IdleBytes))
 	counter(evicted, s.Usage.Evicted)
+	if c.LiveMemory != nil {
+		gauge(liveBytes, float64(c.LiveMemory()))
+	}
 	if c.LogLost != nil {
 		counter(logLost, c.LogLost())
 	}

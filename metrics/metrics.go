@@ -21,10 +21,11 @@ import (
 
 // Options are what there is to show. Status must be given.
 type Options struct {
-	Version  string
-	Status   func() proxy.Status
-	LogLost  func() uint64 // lines of the log that were lost so far; nil: none
-	Reloaded func() Reload // nil: the configuration was read once, and that is not shown
+	Version    string
+	Status     func() proxy.Status
+	LogLost    func() uint64 // lines of the log that were lost so far; nil: none
+	LiveMemory func() int64  // bytes in use; nil: not known
+	Reloaded   func() Reload // nil: the configuration was read once, and that is not shown
 }
 
 // Reload is what became of the configuration.

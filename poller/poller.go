@@ -152,6 +152,14 @@ type idleResource struct {
 	rule     ruleID
 }
 
+// Forget gives up what is remembered of resources that nobody watches.
+func (p *Poller) Forget() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.evicted += uint64(p.idle.Len())
+	p.idle.Purge()
+}
+
 // maxIdle is how many idle resources are remembered, however small they are.
 const maxIdle = 100_000
 

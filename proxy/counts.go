@@ -15,6 +15,7 @@ import (
 const (
 	rejectOrigin             = "origin"
 	rejectFiles              = "open_files"
+	rejectMemory             = "memory"
 	rejectConnections        = "connections"
 	rejectClient             = "connections_per_client"
 	rejectSubscriptions      = "subscriptions_per_connection"
@@ -90,9 +91,19 @@ func (p *Proxy) reject(why string) {
 	}
 }
 
-// TurnedAway takes note that a connection was refused because the process can
-// hardly open another file.
-func (p *Proxy) TurnedAway() { p.reject(rejectFiles) }
+// TurnedAway takes note that a connection was refused for want of open_files or
+// memory.
+func (p *Proxy) TurnedAway(want string) { p.reject(want) }
+
+// SetCrowded has those who come over a connection that is open be turned away,
+// too, or not any more: there is too little memory for them.
+func (p *Proxy) SetCrowded(crowded bool) { p.crowded.Store(crowded) }
+
+// Crowded reports whether those who come are to be turned away.
+func (p *Proxy) Crowded() bool { return p.crowded.Load() }
+
+// Forget gives up what is remembered of what nobody watches.
+func (p *Proxy) Forget() { p.poller.Forget() }
 
 // hold counts n more connections that stay open, or fewer.
 func (c *counts) hold(way Way, n int) {
@@ -107,6 +118,10 @@ func (c *counts) hold(way Way, n int) {
 // connect counts one more connection of a client, unless a limit forbids it.
 // disconnect takes it back.
 func (p *Proxy) connect(client netip.Addr, way Way) *limitError {
+	if p.crowded.Load() {
+		p.reject(rejectMemory)
+		return &limitError{limit: rejectMemory, status: http.StatusServiceUnavailable, retryAfter: 5}
+	}
 	if limit := p.clients.add(client); limit != nil {
 		p.reject(limit.limit)
 		return limit
@@ -156,7 +171,7 @@ func (p *Proxy) Status() Status {
 	s := Status{
 		Rules: p.Rules(), Usage: p.poller.Usage(), Connections: make(map[string]int), Passed: make(map[int]poller.Times), Closed: make(map[string]uint64),
 		Rejected: map[string]uint64{
-			rejectOrigin: 0, rejectFiles: 0, rejectConnections: 0, rejectClient: 0, rejectSubscriptions: 0, rejectResources: 0, rejectResourcesPerClient: 0,
+			rejectOrigin: 0, rejectFiles: 0, rejectMemory: 0, rejectConnections: 0, rejectClient: 0, rejectSubscriptions: 0, rejectResources: 0, rejectResourcesPerClient: 0,
 		},
 		Limits: map[string]float64{
 			"connections": float64(limits.Connections), "resources": float64(limits.Resources), "upstream_concurrency": float64(limits.UpstreamConcurrency),

@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"net/http"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -36,4 +38,32 @@ func (w *world) closed(why cause, n uint64) {
 	if closed := w.proxy.Status().Closed; closed[why.String()] != n {
 		w.t.Errorf("%d sockets were closed as %s, want %d: %v", closed[why.String()], why, n, closed)
 	}
+}
+
+// TestCrowded: where there is too little memory, who opens a socket over a
+// connection that is there is turned away as others are, and who asks once is
+// answered.
+func TestCrowded(t *testing.T) {
+	within(t, served, func(w *world) {
+		w.proxy.SetCrowded(true)
+		if _, status, text := w.try("/api/x", nil); status != http.StatusServiceUnavailable || !strings.Contains(text, "limit reached: memory") {
+			t.Errorf("a socket: %d %s", status, text)
+		}
+		res, err := w.http.Get("http://proxy.test/api/x")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if res.Body.Close(); res.StatusCode != http.StatusOK {
+			t.Errorf("a GET: %s", res.Status)
+		}
+		w.proxy.SetCrowded(false)
+		ws, status, _ := w.try("/api/x", nil)
+		if ws == nil {
+			t.Fatalf("a socket when there is room again: %d", status)
+		}
+		ws.CloseNow()
+		if n := w.proxy.Status().Rejected[rejectMemory]; n != 1 {
+			t.Errorf("%d counted, want 1", n)
+		}
+	})
 }

@@ -38,6 +38,7 @@ type Proxy struct {
 	clients      clients
 	counts       counts
 	passFailures seldom
+	crowded      atomic.Bool // nobody else is to come
 	sockets      sockets
 	writers      writers
 	tidy         tidy
@@ -217,11 +218,14 @@ func refuse(w http.ResponseWriter, err *limitError) {
 // A limitError says which limit was met.
 type limitError struct {
 	limit      string
-	value      int
+	value      int // 0: not told
 	status     int
 	retryAfter int // seconds
 }
 
 func (e *limitError) Error() string {
+	if e.value == 0 {
+		return "limit reached: " + e.limit
+	}
 	return fmt.Sprintf("limit reached: %s is %d", e.limit, e.value)
 }
