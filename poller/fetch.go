@@ -74,6 +74,8 @@ type answer struct {
 	header http.Header
 	body   []byte
 
+	trailer http.Header // what came after the body
+
 	arrived metered // the body as it came: compressed, or not all of it
 
 	detour detour // by which redirects led here
@@ -134,7 +136,7 @@ func (f *fetcher) fetch(ctx context.Context, req Request, identity http.Header, 
 	if err := readBody(res, &a.arrived, req.Rule.maxBody(), buf); err != nil {
 		return a, err
 	}
-	a.body = buf.Bytes()
+	a.body, a.trailer = buf.Bytes(), res.Trailer
 	return a, nil
 }
 

@@ -139,6 +139,9 @@ func TestGuardLooksAtEveryAnswer(t *testing.T) {
 		"Set-Cookie":          {"Set-Cookie": {"sid=canary"}},
 		"private":             {"Cache-Control": {"max-age=1", `private="x, y"`}},
 		"no-store":            {"Cache-Control": {"NO-STORE"}},
+		"semicolon":           {"Cache-Control": {"private; max-age=0"}},
+		"space":               {"Cache-Control": {"no-cache no-store"}},
+		"quotes":              {"Cache-Control": {`"private"`}},
 		"Vary: Cookie":        {"Vary": {"Origin", "accept-encoding, cookie"}},
 		"Vary: *":             {"Vary": {"*"}},
 		"Vary: Authorization": {"Vary": {"Authorization"}},
@@ -198,6 +201,25 @@ func TestGuardLooksAtEveryAnswer(t *testing.T) {
 				})
 			}
 		}
+	}
+}
+
+// TestGuardLooksAtTrailers: what comes after the body counts as well.
+func TestGuardLooksAtTrailers(t *testing.T) {
+	for name, value := range map[string]string{"Cache-Control": "private", "Set-Cookie": "sid=canary", "Vary": "Cookie"} {
+		run(t, func(t *testing.T, p *Poller, u *upstream) {
+			u.answer(func(w http.ResponseWriter, r *http.Request) {
+				io.WriteString(w, `{"n":"canary"}`)
+				w.(http.Flusher).Flush()
+				w.Header().Set(http.TrailerPrefix+name, value)
+			})
+			w := mustWatch(t, p, Request{Rule: rule(), URL: "/x"})
+			defer w.Close()
+			settle(time.Second)
+			if s := w.Newest(); s == nil || !s.Over || s.Err.Code != CodeNotShareable {
+				t.Errorf("%s: %s after the body: %+v, want it ended", name, value, s)
+			}
+		})
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"net/http"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,7 +22,7 @@ func (r *resource) take(a *answer) (changed bool, err *Error) {
 		r.admit()
 		return false, nil
 	}
-	for _, header := range append(a.detour.hops, a.header) { // where to depends on the redirects, too
+	for _, header := range append(a.detour.hops, a.header, a.trailer) { // where to depends on the redirects, too
 		if err := guard(r.req.Rule, r.private, header); err != nil {
 			return false, err
 		}
@@ -232,8 +233,8 @@ func guard(rule *Rule, private bool, h http.Header) *Error {
 	if private || rule.Proved {
 		return nil
 	}
-	for _, directive := range field.List(h["Cache-Control"]) {
-		if name, _, _ := strings.Cut(directive, "="); name == "private" || name == "no-store" {
+	for _, directive := range h["Cache-Control"] {
+		if name := personal.FindString(strings.ToLower(directive)); name != "" {
 			return notShareable("the answer is marked Cache-Control: %s and would be shared by all who send no credentials; name in the rule's vary the header that tells users apart", name)
 		}
 	}
@@ -242,6 +243,10 @@ func guard(rule *Rule, private bool, h http.Header) *Error {
 	}
 	return nil
 }
+
+// personal are the directives of Cache-Control that mark an answer as one user's, however they are
+// told from others: not every server knows that this is done by commas.
+var personal = regexp.MustCompile(`\b(private|no-store)\b`)
 
 func notShareable(format, arg string) *Error {
 	return &Error{Code: CodeNotShareable, Message: fmt.Sprintf(format, arg)}
