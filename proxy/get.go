@@ -28,7 +28,7 @@ import (
 func (p *Proxy) serveGet(w *answer, r *http.Request, e *endpoint, url string) bool {
 	req := poller.Request{Rule: e.rule, URL: url, Header: r.Header, Client: p.client(r), Once: true}
 	ask := parseRequestCacheControl(r.Header)
-	if e.declines(ask) != nil || p.poller.Refused(req) || p.passForTouch(e, url, r.Header) {
+	if e.declines(ask) != nil || p.poller.Refused(req) || p.passForTouch(e, r.Header) {
 		return false
 	}
 	asked := time.Now()

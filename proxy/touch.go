@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/binary"
 	"math/rand/v2"
@@ -29,20 +30,20 @@ type touch struct {
 	refs     int // how many watch with this identity
 	endpoint *endpoint
 	url      string
-	identity http.Header
+	identity http.Header // nil: nobody watches
 	timer    *time.Timer
 }
 
 // identityHeaders are what a login is carried by.
 var identityHeaders = []string{"Authorization", "Cookie"}
 
-// touchKey identifies a rule and who watches it; not ok where nobody can be
-// told from the request, or where every poll is that user's own already.
-func touchKey(e *endpoint, h http.Header) (key [sha256.Size]byte, ok bool) {
+// touchKey identifies a rule and who watches it, by a keyed hash; not ok where
+// nobody can be told from the request, or where every poll is that user's own already.
+func (p *Proxy) touchKey(e *endpoint, h http.Header) (key [sha256.Size]byte, ok bool) {
 	if e.config.Touch <= 0 {
 		return key, false
 	}
-	hash := sha256.New()
+	hash := hmac.New(sha256.New, p.secret[:])
 	field := func(s string) {
 		hash.Write(binary.BigEndian.AppendUint64(nil, uint64(len(s))))
 		hash.Write([]byte(s))
@@ -64,7 +65,7 @@ func touchKey(e *endpoint, h http.Header) (key [sha256.Size]byte, ok bool) {
 // hold keeps the identity that header carries alive until release is called, once;
 // nil where there is nothing to keep.
 func (p *Proxy) hold(e *endpoint, url string, header http.Header) (release func()) {
-	key, ok := touchKey(e, header)
+	key, ok := p.touchKey(e, header)
 	if !ok {
 		return nil
 	}
@@ -75,7 +76,10 @@ func (p *Proxy) hold(e *endpoint, url string, header http.Header) (release func(
 		return nil
 	}
 	if t == nil {
-		t = p.newTouchLocked(key, e, url, header)
+		t = p.newTouchLocked(key, e)
+	}
+	if t.refs == 0 {
+		t.url, t.identity = url, identityOf(header)
 	}
 	if e.routes.generation > t.endpoint.routes.generation {
 		t.endpoint = e
@@ -83,20 +87,27 @@ func (p *Proxy) hold(e *endpoint, url string, header http.Header) (release func(
 	t.refs++
 	return func() {
 		p.touches.mu.Lock()
-		t.refs--
+		if t.refs--; t.refs == 0 {
+			t.identity = nil
+		}
 		p.touches.mu.Unlock()
 	}
 }
 
-// newTouchLocked remembers an identity; the first request is sent within the
-// period, at a time of its own.
-func (p *Proxy) newTouchLocked(key [sha256.Size]byte, e *endpoint, url string, header http.Header) *touch {
-	t := &touch{endpoint: e, url: url, identity: make(http.Header)}
+func identityOf(header http.Header) http.Header {
+	identity := make(http.Header)
 	for _, name := range identityHeaders {
 		if v := header[name]; len(v) > 0 {
-			t.identity[name] = v
+			identity[name] = v
 		}
 	}
+	return identity
+}
+
+// newTouchLocked remembers an identity, which the caller gives it; the first
+// request is sent within the period, at a time of its own.
+func (p *Proxy) newTouchLocked(key [sha256.Size]byte, e *endpoint) *touch {
+	t := &touch{endpoint: e}
 	if p.touches.by == nil {
 		p.touches.by = make(map[[sha256.Size]byte]*touch)
 	}
@@ -122,10 +133,14 @@ func (p *Proxy) touch(key [sha256.Size]byte, t *touch) {
 		p.touches.mu.Unlock()
 		return
 	}
-	e := t.endpoint
+	e, url, identity := t.endpoint, t.url, t.identity
 	t.timer.Reset(e.config.Touch)
 	p.touches.mu.Unlock()
-	status, err := p.poller.Touch(context.Background(), poller.Request{Rule: e.rule, URL: t.url}, t.identity)
+	rule := e.rule
+	if e.alone != nil { // whose headers are not the operator's
+		rule = e.alone
+	}
+	status, err := p.poller.Touch(context.Background(), poller.Request{Rule: rule, URL: url}, identity)
 	if err != nil || status >= 400 {
 		if more, ok := p.touches.failed.tell(tellEvery); ok {
 			p.log.Info("touch failed", "rule", e.config.Path, "status", status, "err", err, "more", more)
@@ -154,8 +169,8 @@ func (ts *touches) follow(rt *routes) {
 // passForTouch reports whether a GET that could be answered from the snapshot
 // should pass through instead, because it is time for its sender's touch: then
 // even the cookies of the answer reach the client.
-func (p *Proxy) passForTouch(e *endpoint, url string, header http.Header) bool {
-	key, ok := touchKey(e, header)
+func (p *Proxy) passForTouch(e *endpoint, header http.Header) bool {
+	key, ok := p.touchKey(e, header)
 	if !ok {
 		return false
 	}
@@ -164,6 +179,6 @@ func (p *Proxy) passForTouch(e *endpoint, url string, header http.Header) bool {
 	if p.touches.by[key] != nil || len(p.touches.by) >= p.now().cfg.Limits.Resources {
 		return false
 	}
-	p.newTouchLocked(key, e, url, header) // with nobody watching it is forgotten when its time comes
+	p.newTouchLocked(key, e) // with nobody watching it is forgotten when its time comes
 	return true
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 )
@@ -79,6 +80,50 @@ func TestTouchOnlyWhoNeedsIt(t *testing.T) {
 		w.dial("/api/x", nil).next()                                  // nobody in particular
 		if n := len(w.proxy.touches.by); n != 0 {
 			t.Errorf("%d identities are touched, want none", n)
+		}
+	})
+}
+
+// TestTouchHoldsNoCredential: of who does not watch, and by no operator's headers.
+func TestTouchHoldsNoCredential(t *testing.T) {
+	within(t, strings.ReplaceAll(proving, "5s, authorize: true", "5s, touch: 1m, authorize: true"), func(w *world) {
+		held := func() (n int) {
+			w.proxy.touches.mu.Lock()
+			defer w.proxy.touches.mu.Unlock()
+			for _, touch := range w.proxy.touches.by {
+				n += len(touch.identity)
+			}
+			return n
+		}
+		carol := http.Header{"Authorization": {"carol"}, "Cookie": {"sid=carol"}}
+		w.do("GET", "/asked/x", "Authorization: carol", "Cookie: sid=carol")
+		if n := held(); n != 0 {
+			t.Errorf("%d headers are held of one who has sent a GET", n)
+		}
+		p := w.dial("/asked/x", carol)
+		c := p.collect()
+		time.Sleep(3 * time.Minute)
+		if n := held(); n != 2 || len(c) == 0 {
+			t.Errorf("%d headers are held of one who watches", n)
+		}
+		p.ws.CloseNow()
+		time.Sleep(time.Second)
+		if n := held(); n != 0 {
+			t.Errorf("%d headers are held of one who has left", n)
+		}
+		touched := 0
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		for _, r := range w.requests {
+			if r.Header.Get("Cookie") == "" {
+				continue
+			}
+			if touched++; r.Header.Get("X-Key") != "" || r.Header.Get("Authorization") != "carol" {
+				t.Errorf("a client's cookie was sent with %v", r.Header)
+			}
+		}
+		if touched < 2 {
+			t.Errorf("%d requests with the cookie", touched)
 		}
 	})
 }
