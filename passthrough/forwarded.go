@@ -33,6 +33,10 @@ func (h *handler) forward(out http.Header, in *http.Request) {
 	}
 }
 
+// Asserted reports whether a header is one of those by which a proxy says who a client is: no client is believed
+// when it says that itself.
+func Asserted(name string) bool { return forwarding(name) }
+
 // stripForwarded removes every header of the family and its look-alikes.
 func stripForwarded(h http.Header) {
 	for name := range h {

@@ -71,13 +71,9 @@ func (p *Proxy) client(r *http.Request) netip.Addr {
 // a trusted proxy, whom it and those before it say they speak for. It is not
 // valid where there is none, as on a Unix socket.
 func (p *Proxy) remote(r *http.Request) netip.Addr {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		return netip.Addr{}
-	}
-	addr, err := netip.ParseAddr(host)
-	if err != nil {
-		return netip.Addr{}
+	addr := peerOf(r)
+	if !addr.IsValid() {
+		return addr
 	}
 	hops := strings.Split(strings.Join(r.Header["X-Forwarded-For"], ","), ",")
 	for i := len(hops) - 1; i >= 0 && p.trusts(addr.Unmap()); i-- {
@@ -88,6 +84,17 @@ func (p *Proxy) remote(r *http.Request) netip.Addr {
 		addr = hop
 	}
 	return addr.Unmap().WithZone("")
+}
+
+// peerOf is the address of the other end of the connection; not valid where there
+// is none.
+func peerOf(r *http.Request) netip.Addr {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{}
+	}
+	addr, _ := netip.ParseAddr(host) // not valid otherwise
+	return addr
 }
 
 // parseHop reads an address as proxies write it: some with the port.

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"golang.org/x/net/http/httpguts"
+
+	"pollbridge/passthrough"
 )
 
 // Subscriptions may come with headers of their own, because a browser cannot set
@@ -37,10 +39,16 @@ func (s *socket) withHeaders(e *endpoint, given map[string]string) (http.Header,
 			return nil, fmt.Errorf("headers may name only what the rule's vary lists; %.40q is not among %s", name, strings.Join(e.rule.Vary, ", "))
 		case header[name] != nil:
 			return nil, fmt.Errorf("headers name %.40q twice", name)
+		case passthrough.Asserted(name):
+			return nil, fmt.Errorf("%.40q is for proxies to say who a client is, and for no message", name)
 		}
 		header[name] = []string{textproto.TrimString(value)}
-		if own := s.header[name]; slices.Equal(own, header[name]) {
+		own := s.header[name]
+		switch {
+		case slices.Equal(own, header[name]):
 			header[name] = own // once in memory
+		case len(own) > 0 && !proves(name):
+			return nil, fmt.Errorf("the connection came with another %.40q: only new Authorization and Cookie can take the place of what it has", name)
 		}
 	}
 	for name, values := range s.header {
@@ -49,6 +57,24 @@ func (s *socket) withHeaders(e *endpoint, given map[string]string) (http.Header,
 		}
 	}
 	return header, nil
+}
+
+// proves reports whether a header is such that who can name a value has been given
+// it. Others may have been set by something in front that has found out who the
+// user is, and only there.
+func proves(name string) bool { return name == "Authorization" || name == "Cookie" }
+
+// believed returns a request without those headers that only a proxy can know
+// better than the client, unless it is from one that is trusted. They matter where
+// a rule's vary names one; what passes through loses them anyway.
+func (p *Proxy) believed(r *http.Request) *http.Request {
+	if !slices.ContainsFunc(p.now().credentials, passthrough.Asserted) || p.trusts(peerOf(r).Unmap()) {
+		return r
+	}
+	out := *r
+	out.Header = r.Header.Clone()
+	maps.DeleteFunc(out.Header, func(name string, _ []string) bool { return passthrough.Asserted(name) })
+	return &out
 }
 
 // keepOnce returns headers as the connection keeps them: the same as those of an

@@ -32,7 +32,7 @@ type Decision struct {
 
 // Decide says what becomes of a request. It sends nothing.
 func (p *Proxy) Decide(r *http.Request) Decision {
-	rt := p.now()
+	rt, r := p.now(), p.believed(r)
 	d := Decision{Way: WayPass}
 	for _, e := range rt.refreshedBy(r.Method, r.URL.EscapedPath()) {
 		d.Refreshes = append(d.Refreshes, &e.config)

@@ -97,6 +97,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // serve answers a request as the rules say.
 func (p *Proxy) serve(w *answer, r *http.Request) {
+	r = p.believed(r)
 	if p.opensSocket(r) {
 		p.serveSocket(w, r, nil, "")
 		return

@@ -144,7 +144,7 @@ func (s *socket) comeBack() {
 // was thrown away when the socket was opened, because no rule needed it then.
 func (s *socket) holds(e *endpoint, header http.Header) bool {
 	return !slices.ContainsFunc(e.credentials(), func(name string) bool {
-		return !slices.Contains(s.kept, name) && header[name] == nil
+		return !slices.Contains(s.kept, name) && (header[name] == nil || !proves(name))
 	})
 }
 
