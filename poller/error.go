@@ -66,6 +66,12 @@ func (e *Error) Same(o *Error) bool {
 	return e.Code == o.Code && e.Status == o.Status && e.Message == o.Message
 }
 
+// Refuses reports whether the upstream has answered, and not with what was asked
+// for: asked by the same in the same way it would again. It is false for nil.
+func (e *Error) Refuses() bool {
+	return e != nil && e.Status >= 300 && e.Status < 500 && e.Status != http.StatusRequestTimeout && e.Status != http.StatusTooManyRequests
+}
+
 // statusError says what an answer means that is neither 200 nor 304.
 func statusError(status int) *Error {
 	switch status {

@@ -122,7 +122,7 @@ func (f *fetcher) fetch(ctx context.Context, req Request, identity http.Header, 
 	a.detour = detourOf(res)
 	a.delimited = res.ContentLength >= 0 || len(res.TransferEncoding) > 0 || res.ProtoMajor > 1
 	switch {
-	case req.Rule.Probe && res.StatusCode < 300:
+	case req.Rule.Probe && (res.StatusCode < 300 || res.StatusCode == http.StatusNotModified):
 		io.Copy(io.Discard, io.LimitReader(res.Body, req.Rule.maxBody())) // so that the connection can be used again
 		return a, nil
 	case res.StatusCode == http.StatusOK:

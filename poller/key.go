@@ -65,6 +65,9 @@ type Rule struct {
 	// then answers that are marked private may be shared.
 	Proved bool
 
+	// Tells says that watchers are woken by a poll that confirms what they know, too.
+	Tells bool
+
 	// Probe says that only the status counts, as the answer to whether the
 	// client may see this. Bodies are not kept, and any refusal is final.
 	Probe bool

@@ -361,7 +361,7 @@ func (r *resource) fail(err *Error) {
 // refused do; but those of a shared poll are the operator's, so that clients
 // who have its document keep it while the operator mends them.
 func (r *resource) final(err *Error, shown bool) bool {
-	if r.req.Rule.Probe && err.Status >= 300 && err.Status < 500 && err.Status != http.StatusRequestTimeout && err.Status != http.StatusTooManyRequests {
+	if r.req.Rule.Probe && err.Refuses() {
 		return true
 	}
 	switch err.Code {
@@ -377,7 +377,7 @@ func (r *resource) final(err *Error, shown bool) bool {
 func (r *resource) confirm(header http.Header) {
 	r.noteTakenBack()
 	r.base.seen.set(time.Now(), header)
-	if shown := r.newest.Load(); shown == nil || shown.Err != nil || shown.Resumed {
+	if shown := r.newest.Load(); shown == nil || shown.Err != nil || shown.Resumed || r.req.Rule.Tells {
 		r.publish(r.base.bare())
 	}
 }

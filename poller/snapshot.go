@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"net/http"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -116,12 +115,6 @@ func (s *Snapshot) joined(k Key) []byte {
 		return nil
 	}
 	return patch
-}
-
-// Knows reports whether version is this document or one that it came from a
-// short while ago.
-func (s *Snapshot) Knows(version string) bool {
-	return s.Version == version || slices.ContainsFunc(s.trail, func(t step) bool { return t.from == version })
 }
 
 // Ended returns what follows s when what it shows may not be shown any more.

@@ -64,6 +64,7 @@ type gate struct {
 	// mu guards the fields below.
 	mu      sync.Mutex
 	proven  time.Time     // of the answer that was last found to be the shared document
+	shown   string        // the version of the shared document that was shown last
 	proving bool          // that is being found out
 	alone   *poller.Watch // of the client's own document; nil: the shared one is the same
 	closed  bool
@@ -75,6 +76,8 @@ func (g *gate) Newest() *poller.Snapshot {
 	switch {
 	case grant == nil:
 		return nil
+	case grant.Err.Refuses(): // with authorize: true it is over, too
+		return grant.Ended(grant.Err)
 	case grant.Over || grant.Version == "":
 		return grant
 	case grant.Resumed && grant.Err == nil: // it was let in before, and is being asked for
@@ -90,21 +93,30 @@ func (g *gate) Newest() *poller.Snapshot {
 }
 
 // compared returns the document that is the client's: the shared one, once it
-// is proved to be. While that cannot be read nothing can be proved.
+// is proved to be. Where the client has been asked for again that has to be proved
+// again before it is shown anything new. While the shared one cannot be read nothing can be proved.
 func (g *gate) compared(grant *poller.Snapshot) *poller.Snapshot {
 	shared := g.shared.Newest()
-	fails := shared != nil && shared.Err != nil
 	g.mu.Lock()
-	alone, proven := g.alone, g.proven
-	if alone == nil && !fails && !g.proving && !g.closed && grant.Err == nil && !grant.Confirmed().Equal(proven) {
+	defer g.mu.Unlock()
+	if g.alone != nil {
+		return g.alone.Newest()
+	}
+	if shared == nil {
+		return nil
+	}
+	fails := shared.Err != nil
+	due := grant.Err == nil && !grant.Confirmed().Equal(g.proven)
+	if due && !fails && shared.Version == grant.Version {
+		g.proven, due = grant.Confirmed(), false
+	}
+	if due && !fails && !g.proving && !g.closed {
 		g.proving = true
 		go g.prove(grant)
 	}
-	g.mu.Unlock()
 	switch {
-	case alone != nil:
-		return alone.Newest()
-	case !proven.IsZero():
+	case !g.proven.IsZero() && (!due || shared.Version == g.shown):
+		g.shown = shared.Version
 		return shared
 	case fails:
 		return shared.Withheld()
@@ -184,13 +196,13 @@ func (g *gate) sameAs(grant *poller.Snapshot) (same bool, last *poller.Snapshot,
 	return false, last, nil
 }
 
-// same reports whether two snapshots are one document, or b one that a was a
-// short while ago.
+// same reports whether two snapshots are one document. That the one was the other
+// a short while ago is no proof: it may have become what only some may see.
 func (e *endpoint) same(a, b *poller.Snapshot) bool {
 	if a.Lines != b.Lines {
 		return false
 	}
-	if a.Knows(b.Version) {
+	if a.Version == b.Version {
 		return true
 	}
 	if a.Lines || a.Doc == nil || b.Doc == nil {

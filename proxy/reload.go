@@ -61,7 +61,10 @@ func (rt *routes) succeed(old *routes) {
 func (e *endpoint) asksLike(was *endpoint) bool {
 	a, b := e.config, was.config
 	b.Interval, b.MaxInterval, b.Timeout, b.Linger, b.Reauthorize, b.Touch = a.Interval, a.MaxInterval, a.Timeout, a.Linger, a.Reauthorize, a.Touch
-	b.Keys, b.ConfirmShrink, b.Confirm, b.Ignore, b.Format, b.MaxBody = a.Keys, a.ConfirmShrink, a.Confirm, a.Ignore, a.Format, a.MaxBody
+	b.Keys, b.ConfirmShrink, b.Confirm, b.Format, b.MaxBody = a.Keys, a.ConfirmShrink, a.Confirm, a.Format, a.MaxBody
+	if a.Authorize != "same" { // there it has a part in whose own answer is the shared document
+		b.Ignore = a.Ignore
+	}
 	b.DropQuery, b.Serve, b.RefreshOn, b.Line = a.DropQuery, a.Serve, a.RefreshOn, a.Line
 	return reflect.DeepEqual(a, b) && e.rule.Upstream.String() == was.rule.Upstream.String()
 }

@@ -85,7 +85,7 @@ func newEndpoint(e config.Endpoint, upstream *url.URL, differ *diff.Differ) *end
 	ep.probe, ep.alone = asClient(ep.rule, "probe"), asClient(ep.rule, "alone")
 	ep.probe.Interval, ep.probe.MaxInterval = e.Reauthorize, 0
 	ep.probe.Confirm = 1 // between two of these the document may well have changed
-	ep.probe.Probe = e.Authorize == "true"
+	ep.probe.Probe, ep.probe.Tells = e.Authorize == "true", e.Authorize == "same"
 	return ep
 }
 
