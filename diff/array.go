@@ -26,7 +26,7 @@ type arrays struct {
 
 // array compares two arrays in four steps: find the elements that are alike,
 // pair what is left, by identity and then by place, choose the fewest moves,
-// and write the operations.
+// and write the operations. Where the budget is used up it gives up at once.
 //
 // Of s.sides, [base, mid) are the elements of old that are not alike, and
 // those from mid on are the elements of new.
@@ -34,7 +34,7 @@ func (s *patcher) array(a, b value, r *rule) bool {
 	if s.old.nodes[a.node].len() == 1 && s.new.nodes[b.node].len() == 1 {
 		return s.onlyElement(a, b, r)
 	}
-	if s.hopelessElements(a, b) {
+	if s.effort < 0 || s.hopelessElements(a, b) {
 		return false
 	}
 	base, first := len(s.sides), len(s.arrays.items)
@@ -48,6 +48,7 @@ func (s *patcher) array(a, b value, r *rule) bool {
 		s.sides, s.arrays.items = s.sides[:base], s.arrays.items[:first]
 		return false
 	}
+	mid = s.pairSame(a, base, mid, first)
 	strangers := false
 	if mid > base && mid < len(s.sides) {
 		strangers = s.pairLeft(a, base, mid, r)

@@ -57,7 +57,8 @@
 // be quadratic (the subsequence, the look for a shorter form, comparing in
 // depth what was compared in breadth) has a budget that depends on the two
 // documents alone, so that the same two always give the same patch. What nests
-// deeper than 256 is replaced as a whole.
+// deeper than 256 is replaced as a whole; what is written otherwise deeper than 512
+// counts as changed, without a look at what it says.
 package diff
 
 import (
@@ -110,7 +111,8 @@ func (d *Differ) Parse(raw []byte) (*Document, error) {
 // Next compares the newest document with the raw bytes of the next poll.
 //
 // Where raw says the same as old, ignored members aside, Next returns old
-// itself and a nil patch. Otherwise it returns the new document and the JSON
+// itself and a nil patch (but for what is written otherwise deeper than 512).
+// Otherwise it returns the new document and the JSON
 // Patch (RFC 6902) from old to it. The patch is nil where none is smaller than
 // the new document's compact form: send that instead. With a change that
 // counts, the changes of ignored members come along, so that Apply(old, patch)

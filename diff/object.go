@@ -271,13 +271,25 @@ func (s *patcher) sideName(i, mid int) []byte {
 }
 
 func (s *patcher) collectMembers(c cursor) {
+	base := len(s.sides)
 	for {
 		m, ok := c.next()
 		if !ok {
 			return
 		}
-		s.sides = append(s.sides, side{member: m, mate: alone})
+		s.collectMember(c.Document, base, m)
 	}
+}
+
+// collectMember appends a member to sides, those of its document being from base
+// on. It takes the place of a scalar of the same name right before it, which does
+// not count.
+func (s *patcher) collectMember(doc *Document, base int, m member) {
+	if last := len(s.sides) - 1; last >= base && s.sides[last].node < 0 && string(doc.name(&s.sides[last].member)) == string(doc.name(&m)) {
+		s.sides[last].member = m
+		return
+	}
+	s.sides = append(s.sides, side{member: m, mate: alone})
 }
 
 // collectAlong is collectMembers for new, along the members of old from base
@@ -300,7 +312,7 @@ func (s *patcher) collectAlong(c cursor, base int) {
 				o.start, o.end, o.key0, o.key1 = o.start+by, o.end+by, o.key0+by, o.key1+by
 				c.pos = n
 				c.ord++
-				s.sides = append(s.sides, side{member: o, mate: alone})
+				s.collectMember(c.Document, mid, o)
 				continue
 			}
 		}
@@ -308,7 +320,7 @@ func (s *patcher) collectAlong(c cursor, base int) {
 		if !ok {
 			return
 		}
-		s.sides = append(s.sides, side{member: m, mate: alone})
+		s.collectMember(c.Document, mid, m)
 	}
 }
 
