@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
+	"syscall"
 	"time"
 
 	"pollbridge/systemd"
@@ -24,19 +26,34 @@ func (s *server) ready() error {
 // drainGrace is what requests under way get on top of the drain time.
 const drainGrace = 10 * time.Second
 
+// Why a drain ends before everybody is gone.
+var (
+	errTime   = errors.New("the time for it is over")
+	errSignal = errors.New("a second signal came")
+)
+
 // drain says goodbye to everybody, at most until the time is over or another
-// signal comes.
+// signal to end comes.
 func (s *server) drain(signals <-chan os.Signal) error {
 	s.log.Info("draining", "delay", s.cfg.DrainDelay, "over", s.cfg.Drain)
 	s.notify(systemd.Stopping, systemd.Status("draining"))
 	close(s.draining)
-	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.DrainDelay+s.cfg.Drain+drainGrace)
-	defer cancel()
+	timed, release := context.WithTimeoutCause(context.Background(), s.cfg.DrainDelay+s.cfg.Drain+drainGrace, errTime)
+	defer release()
+	ctx, cancel := context.WithCancelCause(timed)
+	defer cancel(nil)
 	go func() {
-		select {
-		case <-signals:
-			cancel()
-		case <-ctx.Done():
+		for {
+			select {
+			case sig := <-signals:
+				if sig != syscall.SIGHUP {
+					cancel(errSignal)
+					return
+				}
+				s.log.Error(notReloaded, "errors", errDraining)
+			case <-ctx.Done():
+				return
+			}
 		}
 	}()
 	select {
@@ -44,7 +61,11 @@ func (s *server) drain(signals <-chan os.Signal) error {
 	case <-ctx.Done():
 	}
 	s.proxy.Drain(ctx)
-	if err := s.public.retire(ctx); err != nil {
+	err := s.public.retire(ctx)
+	if why := context.Cause(ctx); why != nil {
+		err = why
+	}
+	if err != nil {
 		s.log.Warn("ended before everything was finished", "err", err)
 		return nil
 	}

@@ -16,6 +16,8 @@ import (
 	"pollbridge/systemd"
 )
 
+const notReloaded = "configuration not reloaded: the one before stays in force"
+
 // reload reads the configuration again and puts it in force: all of it or,
 // where anything is wrong, nothing.
 func (s *server) reload() error {
@@ -25,7 +27,7 @@ func (s *server) reload() error {
 	err := s.readAgain()
 	if err != nil {
 		s.loaded.Store(&metrics.Reload{At: s.loaded.Load().At})
-		s.log.Error("configuration not reloaded: the one before stays in force", "errors", err)
+		s.log.Error(notReloaded, "errors", err)
 		return err
 	}
 	s.loaded.Store(&metrics.Reload{OK: true, At: time.Now()})

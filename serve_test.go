@@ -225,7 +225,7 @@ func TestServe(t *testing.T) {
 }
 
 // TestDrain holds what SIGTERM does when sockets are to be closed over a time
-// that is too long for anybody, and that a second signal ends it.
+// that is too long for anybody, and that a second signal ends it, but not one to reload.
 func TestDrain(t *testing.T) {
 	t.Parallel()
 	ctx, legacy := within(t), newAPI(t)
@@ -266,10 +266,13 @@ func TestDrain(t *testing.T) {
 		t.Fatal("it ended before everybody was gone")
 	default:
 	}
+	r.signal(syscall.SIGHUP) // has nothing end
+	r.errors.wait(t, `msg="configuration not reloaded: the one before stays in force" errors=draining`)
 	r.signal(syscall.SIGTERM)
 	if code := r.code(); code != 0 {
 		t.Errorf("exit code %d", code)
 	}
+	r.errors.wait(t, `msg="ended before everything was finished" err="a second signal came"`)
 	<-ended
 }
 
