@@ -26,6 +26,9 @@ func (s *server) ready() error {
 // drainGrace is what requests under way get on top of the drain time.
 const drainGrace = 10 * time.Second
 
+// farewell is for what remains to be done then: the last lines of the log and the last spans are sent.
+const farewell = 5 * time.Second
+
 // Why a drain ends before everybody is gone.
 var (
 	errTime   = errors.New("the time for it is over")
@@ -36,9 +39,10 @@ var (
 // signal to end comes.
 func (s *server) drain(signals <-chan os.Signal) error {
 	s.log.Info("draining", "delay", s.cfg.DrainDelay, "over", s.cfg.Drain)
-	s.notify(systemd.Stopping, systemd.Status("draining"))
+	most := s.cfg.DrainDelay + s.cfg.Drain + drainGrace
+	s.notify(systemd.Stopping, systemd.Status("draining"), systemd.Extend(most+farewell))
 	close(s.draining)
-	timed, release := context.WithTimeoutCause(context.Background(), s.cfg.DrainDelay+s.cfg.Drain+drainGrace, errTime)
+	timed, release := context.WithTimeoutCause(context.Background(), most, errTime)
 	defer release()
 	ctx, cancel := context.WithCancelCause(timed)
 	defer cancel(nil)

@@ -221,7 +221,11 @@ func (s *server) notify(lines ...string) {
 }
 
 func (s *server) status() string {
-	return systemd.Status(fmt.Sprintf("serving %d endpoints on %s", len(s.cfg.Endpoints), s.public.addr()))
+	text := fmt.Sprintf("serving %d endpoints on %s", len(s.cfg.Endpoints), s.public.addr())
+	if !s.loaded.Load().OK {
+		text += "; the latest reload failed: the log says why"
+	}
+	return systemd.Status(text)
 }
 
 // keepWatchdog tells systemd that all is well, if it wants to know, for as long

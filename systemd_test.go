@@ -141,10 +141,11 @@ func TestSystemdNotify(t *testing.T) {
 			return state
 		}
 	}
-	dir := writeConfig(t, "listen: 127.0.0.1:0\nadmin: ''\ndrain: 0s\nupstream: "+legacy.URL+"\n")
+	dir := writeConfig(t, "listen: 127.0.0.1:0\nadmin: ''\ndrain_delay: 1ms\ndrain: 90s\nupstream: "+legacy.URL+"\n")
 	p := startUnit(t, dir, nil, "NOTIFY_SOCKET="+path, "WATCHDOG_USEC=200000")
-	if got := told("READY", "STATUS"); !strings.HasPrefix(got["STATUS"], "serving 1 endpoints on 127.0.0.1:") {
-		t.Errorf("the status is %s", got["STATUS"])
+	serving := told("READY", "STATUS")["STATUS"]
+	if !strings.HasPrefix(serving, "serving 1 endpoints on 127.0.0.1:") {
+		t.Errorf("the status is %s", serving)
 	}
 	for range 5 {
 		told("WATCHDOG")
@@ -161,10 +162,18 @@ func TestSystemdNotify(t *testing.T) {
 		if up := uptime(t); err != nil || usec > up || usec < up-int64(patience/time.Microsecond) {
 			t.Errorf("MONOTONIC_USEC is %d, it is about %d", usec, up)
 		}
-		told("READY")
+		want := serving
+		if text != "" {
+			want += "; the latest reload failed: the log says why"
+		}
+		if got := told("READY", "STATUS")["STATUS"]; got != want {
+			t.Errorf("after a reload the status is %q, want %q", got, want)
+		}
 	}
 	p.signal(syscall.SIGTERM)
-	told("STOPPING")
+	if usec, err := strconv.Atoi(told("STOPPING", "EXTEND_TIMEOUT_USEC")["EXTEND_TIMEOUT_USEC"]); err != nil || time.Duration(usec)*time.Microsecond < 100*time.Second {
+		t.Errorf("the time asked for is %d µs, %v: less than a drain may take", usec, err)
+	}
 	if code := p.code(); code != 0 {
 		t.Errorf("exit code %d", code)
 	}
