@@ -308,11 +308,20 @@ func TestProxyProtocol(t *testing.T) {
 		ws.Close(websocket.StatusNormalClosure, "")
 		r.errors.wait(t, "path=/api/orders .*client="+source)
 	}
+	silent, err := net.Dial("tcp", r.address) // as a balancer that looks whether anybody is there
+	if err != nil {
+		t.Fatal(err)
+	}
+	silent.Close()
 	if res, err := http.Get("http://" + r.address + "/who"); err == nil {
 		res.Body.Close()
 		if res.StatusCode != 400 {
 			t.Errorf("without a header a balancer is answered %s", res.Status)
 		}
+	}
+	r.errors.wait(t, `msg="clients are turned away" reason=proxy_protocol more=0`)
+	if n := r.metric(`pollbridge_rejections_total{reason="proxy_protocol"}`); n != 1 {
+		t.Errorf("%v connections were turned away for want of a header, want 1: who says nothing is none", n)
 	}
 
 	other := serveBinary(t, legacy.URL, "proxy_protocol: [192.0.2.1]\n")

@@ -18,8 +18,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/pires/go-proxyproto"
-
 	"pollbridge/systemd"
 )
 
@@ -98,7 +96,8 @@ type Settings struct {
 
 	// TurnedAway is called for each connection that is turned away for want of
 	// something: because the process has hardly a file left to open, which is for its
-	// own connections, or because NoMemory says so. Nil: none is turned away.
+	// own connections, or because NoMemory says so; and for each of Proxies that began
+	// with anything but a header. Nil: none is turned away but the latter.
 	TurnedAway func(want string)
 	NoMemory   func() bool // nil: never
 }
@@ -107,6 +106,7 @@ type Settings struct {
 const (
 	Files  = "open_files"
 	Memory = "memory"
+	Header = "proxy_protocol"
 )
 
 // A Listener is one whose settings can change.
@@ -137,7 +137,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 	}
 	s := l.settings.Load()
 	if len(s.Proxies) > 0 && among(conn.RemoteAddr(), s.Proxies) {
-		conn = proxyproto.NewConn(conn, proxyproto.WithPolicy(proxyproto.REQUIRE), proxyproto.SetReadHeaderTimeout(headerTimeout))
+		conn = newProxied(conn, s.TurnedAway)
 	}
 	if s.TLS != nil {
 		conn = tls.Server(conn, s.TLS)
@@ -188,9 +188,6 @@ type local struct{ *net.UnixConn }
 
 // RemoteAddr implements net.Conn.
 func (local) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)} }
-
-// headerTimeout is how long a proxy may take to say for whom it connects.
-const headerTimeout = 5 * time.Second
 
 func among(peer net.Addr, networks []netip.Prefix) bool {
 	tcp, ok := peer.(*net.TCPAddr)

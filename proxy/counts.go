@@ -16,6 +16,7 @@ const (
 	rejectOrigin             = "origin"
 	rejectFiles              = "open_files"
 	rejectMemory             = "memory"
+	rejectHeader             = "proxy_protocol"
 	rejectConnections        = "connections"
 	rejectClient             = "connections_per_client"
 	rejectSubscriptions      = "subscriptions_per_connection"
@@ -91,8 +92,8 @@ func (p *Proxy) reject(why string) {
 	}
 }
 
-// TurnedAway takes note that a connection was refused for want of open_files or
-// memory.
+// TurnedAway takes note that a connection was refused for want of open_files,
+// memory, or a proxy_protocol header.
 func (p *Proxy) TurnedAway(want string) { p.reject(want) }
 
 // SetCrowded has those who come over a connection that is open be turned away,
@@ -171,7 +172,7 @@ func (p *Proxy) Status() Status {
 	s := Status{
 		Rules: p.Rules(), Usage: p.poller.Usage(), Connections: make(map[string]int), Passed: make(map[int]poller.Times), Closed: make(map[string]uint64),
 		Rejected: map[string]uint64{
-			rejectOrigin: 0, rejectFiles: 0, rejectMemory: 0, rejectConnections: 0, rejectClient: 0, rejectSubscriptions: 0, rejectResources: 0, rejectResourcesPerClient: 0,
+			rejectOrigin: 0, rejectFiles: 0, rejectMemory: 0, rejectHeader: 0, rejectConnections: 0, rejectClient: 0, rejectSubscriptions: 0, rejectResources: 0, rejectResourcesPerClient: 0,
 		},
 		Limits: map[string]float64{
 			"connections": float64(limits.Connections), "resources": float64(limits.Resources), "upstream_concurrency": float64(limits.UpstreamConcurrency),
