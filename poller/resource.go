@@ -340,7 +340,7 @@ func (r *resource) fail(err *Error) {
 	r.failures++
 	r.validators, r.claim = validators{}, claim{}
 	shown := r.newest.Load()
-	next := &Snapshot{URL: r.req.URL, seen: &lastSeen{private: r.private}}
+	next := &Snapshot{URL: r.req.URL, seen: r.unseen()}
 	if shown != nil {
 		if shown.Over || shown.Err.Same(err) {
 			return

@@ -105,6 +105,19 @@ func (s *Snapshot) Patch(from string) []byte {
 	return nil
 }
 
+// PatchFor is Patch for one client. Told says that it was told here that it holds
+// from, and has not left since. Where not everybody is let in a joined patch may
+// tell what stood there while this client was not, so that it is only for those
+// who have been let in all along; and where each client's own answer has to be the document, for
+// nobody.
+func (s *Snapshot) PatchFor(from string, told bool) []byte {
+	last := len(s.trail) - 1
+	if s.seen.guarded && (s.seen.proved || !told) && (last < 0 || s.trail[last].from != from) {
+		return nil
+	}
+	return s.Patch(from)
+}
+
 func (s *Snapshot) joined(k Key) []byte {
 	i := len(s.trail) - 1
 	for s.trail[i].from != k.From {
@@ -230,10 +243,18 @@ func (s *Snapshot) Memo(k Key, build func(*Snapshot, Key) []byte) []byte {
 // snapshots of a resource share it, so that a poll that changed nothing makes
 // nothing new.
 type lastSeen struct {
-	private bool
-	mu      sync.Mutex // guards the fields below
-	at      time.Time
-	header  http.Header // replaced, never modified
+	private bool // polled for one identity
+	guarded bool // Rule.Shared
+	proved  bool // Rule.Proved
+
+	mu     sync.Mutex // guards the fields below
+	at     time.Time
+	header http.Header // replaced, never modified
+}
+
+// unseen is what a resource's document is as long as there is none.
+func (r *resource) unseen() *lastSeen {
+	return &lastSeen{private: r.private, guarded: r.req.Rule.Shared, proved: r.req.Rule.Proved}
 }
 
 func (l *lastSeen) last() (time.Time, http.Header) {

@@ -98,7 +98,7 @@ func (r *resource) noteChange(next *Snapshot) {
 // admit takes note that the upstream lets a client in.
 func (r *resource) admit() {
 	if r.base == nil {
-		r.base = &Snapshot{URL: r.req.URL, Version: "admitted", At: time.Now(), seen: &lastSeen{private: r.private}}
+		r.base = &Snapshot{URL: r.req.URL, Version: "admitted", At: time.Now(), seen: r.unseen()}
 	}
 	r.confirm(nil)
 }
@@ -125,7 +125,7 @@ func (r *resource) read(a *answer) (*Snapshot, *Error) {
 		Version: versionOf(body), URL: r.req.URL, Body: body, Doc: doc, Lines: lines,
 		Merge:    r.req.Rule.Format == MergePatch && !lines,
 		Repaired: len(body) != len(a.body) || !bytes.Equal(body, a.body),
-		At:       seen, seen: &lastSeen{private: r.private},
+		At:       seen, seen: r.unseen(),
 	}
 	next.seen.set(next.At, a.header)
 	if r.base != nil && r.base.Lines == lines {

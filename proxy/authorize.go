@@ -87,16 +87,29 @@ func (g *gate) Newest() *poller.Snapshot {
 	case grant.Err != nil && time.Since(grant.Confirmed()) > 2*g.e.Load().config.Reauthorize:
 		return grant.Ended(grant.Err) // it has been too long since the client was let in
 	case g.e.Load().config.Authorize != "same":
-		return g.shared.Newest()
+		return g.current()
 	}
 	return g.compared(grant)
+}
+
+// current returns the shared document without what was last seen when nobody
+// watched: then this client may not have been let in.
+func (g *gate) current() *poller.Snapshot {
+	s := g.shared.Newest()
+	switch {
+	case s == nil || !s.Resumed:
+		return s
+	case s.Err == nil:
+		return nil
+	}
+	return s.Withheld()
 }
 
 // compared returns the document that is the client's: the shared one, once it
 // is proved to be. Where the client has been asked for again that has to be proved
 // again before it is shown anything new. While the shared one cannot be read nothing can be proved.
 func (g *gate) compared(grant *poller.Snapshot) *poller.Snapshot {
-	shared := g.shared.Newest()
+	shared := g.current()
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.alone != nil {

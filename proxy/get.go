@@ -190,7 +190,7 @@ func deltaFor(r *http.Request, s *poller.Snapshot) []byte {
 		if tag == s.Version {
 			return nil
 		}
-		if patch := s.Patch(tag); patch != nil {
+		if patch := s.PatchFor(tag, false); patch != nil {
 			return patch
 		}
 	}
@@ -200,7 +200,7 @@ func deltaFor(r *http.Request, s *poller.Snapshot) []byte {
 func writeDelta(w http.ResponseWriter, r *http.Request, s *poller.Snapshot, patch []byte) {
 	h := w.Header()
 	for _, tag := range etags(r.Header["If-None-Match"]) {
-		if s.Patch(tag) != nil {
+		if s.PatchFor(tag, false) != nil {
 			h.Set("Delta-Base", `"`+tag+`"`)
 			break
 		}

@@ -90,7 +90,7 @@ func (v *view) next(s *poller.Snapshot) (messages [2]message, n int) {
 	case s.Resumed && v.version != "" && !v.sent: // what the client holds may be newer
 	case s.Version != v.version:
 		m := message{kind: kindSnapshot}
-		if v.version != "" && s.Patch(v.version) != nil {
+		if v.version != "" && s.PatchFor(v.version, v.sent) != nil {
 			m = message{kind: kindPatch, from: v.version}
 		}
 		v.version, v.sent, v.told = s.Version, true, nil
