@@ -9,6 +9,9 @@ import "pollbridge/diff"
 // doubts reports whether an answer lost so much that the next one has to say
 // so too before it is believed.
 func (r *resource) doubts(a *answer) bool {
+	if r.req.Rule.ConfirmShrink < 0 {
+		return false
+	}
 	limit := 1 - r.req.Rule.ConfirmShrink
 	if r.req.Rule.ConfirmShrink == 0 {
 		limit = 0

@@ -50,7 +50,8 @@ type Rule struct {
 
 	// ConfirmShrink is the part of a body that may be lost from one poll to the
 	// next, from 0 to 1, before the loss is believed only when the next poll says
-	// so too. Zero: any, unless the end of the body is that of the connection.
+	// so too. Zero: any, unless the end of the body is that of the connection;
+	// below zero: any.
 	ConfirmShrink float64
 
 	// Confirm is how many polls in a row have to say a change before it is

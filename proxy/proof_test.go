@@ -87,6 +87,35 @@ func TestProvedBeforeShown(t *testing.T) {
 	})
 }
 
+// TestShrunkIsNoDoubt: that a client's own answer has lost much is believed at once,
+// whatever confirm_shrink says of the document: it may be that it sees less now.
+func TestShrunkIsNoDoubt(t *testing.T) {
+	const rules = "endpoints: [{path: /same/x, interval: 1s, linger: 5s, vary: [Authorization], authorize: same, headers: {Authorization: operator}, confirm_shrink: 0.5}]"
+	for _, closes := range []bool{false, true} {
+		within(t, rules, func(w *world) {
+			var less atomic.Bool
+			w.answer(func(rw http.ResponseWriter, r *http.Request) {
+				rw.Header().Set("Content-Type", "application/json")
+				if closes { // then the end of the body is that of the connection
+					rw.Header().Set("Transfer-Encoding", "identity")
+				}
+				if less.Load() && r.Header.Get("Authorization") == "alice" {
+					io.WriteString(rw, `{}`)
+					return
+				}
+				fmt.Fprintf(rw, `{"pad":%q}`, big)
+			})
+			alice := w.dial("/same/x", as("alice")).collect()
+			time.Sleep(time.Minute)
+			less.Store(true)
+			time.Sleep(5*time.Minute + 30*time.Second)
+			if m := lastOf(alice); fmt.Sprint(m["data"]) != "map[]" {
+				t.Errorf("closes %v: alice was sent %.200s last, want her own document", closes, fmt.Sprint(m))
+			}
+		})
+	}
+}
+
 // TestAnsweredOtherwise: with authorize: same, too, an answer that is none of 2xx
 // ends it for that client, and with authorize: true a 304 is leave.
 func TestAnsweredOtherwise(t *testing.T) {

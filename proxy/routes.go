@@ -84,7 +84,7 @@ func newEndpoint(e config.Endpoint, upstream *url.URL, differ *diff.Differ) *end
 	ep.rule.Shared, ep.rule.Proved = true, e.Authorize == "same"
 	ep.probe, ep.alone = asClient(ep.rule, "probe"), asClient(ep.rule, "alone")
 	ep.probe.Interval, ep.probe.MaxInterval = e.Reauthorize, 0
-	ep.probe.Confirm = 1 // between two of these the document may well have changed
+	ep.probe.Confirm, ep.probe.ConfirmShrink = 1, -1 // between two of these the document may well have changed, and what is lost may be a right
 	ep.probe.Probe, ep.probe.Tells = e.Authorize == "true", e.Authorize == "same"
 	return ep
 }
