@@ -66,13 +66,18 @@ func proves(name string) bool { return name == "Authorization" || name == "Cooki
 
 // believed returns a request without those headers that only a proxy can know
 // better than the client, unless it is from one that is trusted. They matter where
-// a rule's vary names one; what passes through loses them anyway.
+// a rule's vary names one, which a reload may do while the request lasts; what
+// passes through loses them anyway.
 func (p *Proxy) believed(r *http.Request) *http.Request {
-	if !slices.ContainsFunc(p.now().credentials, passthrough.Asserted) || p.trusts(peerOf(r).Unmap()) {
+	asserts := false
+	for name := range r.Header {
+		asserts = asserts || passthrough.Asserted(name)
+	}
+	if !asserts || p.trusts(peerOf(r).Unmap()) {
 		return r
 	}
 	out := *r
-	out.Header = r.Header.Clone()
+	out.Header = maps.Clone(r.Header) // whose values nobody changes
 	maps.DeleteFunc(out.Header, func(name string, _ []string) bool { return passthrough.Asserted(name) })
 	return &out
 }

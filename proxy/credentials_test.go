@@ -62,3 +62,39 @@ func TestSaysWhoHeIsAfterReload(t *testing.T) {
 		}
 	})
 }
+
+// TestSaidBeforeReload: nor by what came with an event stream or a long-poll when no
+// rule needed it: a reload has them ask anew with the headers that they came with.
+func TestSaidBeforeReload(t *testing.T) {
+	const before, after = "endpoints: [{path: /x, interval: 1s, vary: []}]", "endpoints: [{path: /x, interval: 1s, vary: [X-Forwarded-User]}]"
+	within(t, before, func(w *world) {
+		w.answer(func(rw http.ResponseWriter, r *http.Request) {
+			rw.Header().Set("Content-Type", "application/json")
+			fmt.Fprintf(rw, `"for %s"`, r.Header.Get("X-Forwarded-User"))
+		})
+		_, body := w.do("GET", "/x", "X-Forwarded-User: alice")
+		tag := w.tag("/x")
+		s := w.events("/x", "X-Forwarded-User: alice")
+		defer s.cancel()
+		polled := make(chan string, 1)
+		go func() {
+			_, body := w.do("GET", "/x", "X-Forwarded-User: alice", "Prefer: wait=10", "If-None-Match: "+tag)
+			polled <- body
+		}()
+		s.next()
+		if e := s.next(); body != `"for "` || !strings.Contains(e.data, `"for "`) {
+			t.Fatalf("before: %s, %s", body, e.data)
+		}
+		w.reload(after)
+		if e, body := s.next(), <-polled; !strings.Contains(e.data, `"for "`) && e.name != "current" || body != "" && body != `"for "` {
+			t.Errorf("who says that he is alice is told %s and %s", e.data, body)
+		}
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		for _, r := range w.requests {
+			if r.Header.Get("X-Forwarded-User") != "" {
+				t.Error("polled for alice")
+			}
+		}
+	})
+}
