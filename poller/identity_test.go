@@ -65,7 +65,7 @@ func TestSameKeySameRequest(t *testing.T) {
 // names, and that as it was said.
 func TestOnlyVaryIsSent(t *testing.T) {
 	said := http.Header{
-		"Authorization": {"canary-1"}, "Cookie": {`mysid=canary-0; sid="canary-2"; SID=canary-00; other=canary-3; sid=canary-4`, "sid=canary 5"}, "X-User": {"canary-6", "canary-7"},
+		"Authorization": {"canary-1"}, "Cookie": {`mysid=canary-0; sid="canary-2"; SID=canary-00; other=canary-3; sid=canary-4`, "sid=canary 5", "\u00a0sid=canary-000;\u2003sid=canary-001; sid =canary-002"}, "X-User": {"canary-6", "canary-7"},
 		"Accept": {"canary/8"}, "User-Agent": {"canary-9"}, "X-Forwarded-For": {"canary-10"}, "Referer": {"canary-11"}, "If-None-Match": {"canary-12"},
 		"Host": {"canary-13"}, "Accept-Language": {"canary-14"},
 	}
@@ -78,7 +78,7 @@ func TestOnlyVaryIsSent(t *testing.T) {
 		{[]string{"X-User", "X-None"}, http.Header{"X-User": {"canary-6", "canary-7"}}},
 		{[]string{"Cookie:sid"}, http.Header{"Cookie": {`sid="canary-2"; sid=canary-4; sid=canary 5`}}},
 		{[]string{"Cookie:none", "Accept-Language"}, http.Header{"Accept-Language": {"canary-14"}}},
-		{[]string{"Cookie"}, http.Header{"Cookie": {`mysid=canary-0; sid="canary-2"; SID=canary-00; other=canary-3; sid=canary-4; sid=canary 5`}}},
+		{[]string{"Cookie"}, http.Header{"Cookie": {`mysid=canary-0; sid="canary-2"; SID=canary-00; other=canary-3; sid=canary-4; sid=canary 5; ` + "\u00a0sid=canary-000;\u2003sid=canary-001; sid =canary-002"}}},
 	} {
 		run(t, func(t *testing.T, p *Poller, u *upstream) {
 			r := rule()

@@ -175,7 +175,7 @@ func varyValues(h http.Header, entry string) []string {
 	var values []string
 	for _, line := range h[name] {
 		for pair := range strings.SplitSeq(line, ";") {
-			n, v, ok := strings.Cut(strings.TrimSpace(pair), "=")
+			n, v, ok := strings.Cut(strings.Trim(pair, " \t"), "=") // other space is a part of the name
 			if ok && n == cookie {
 				values = append(values, v)
 			}
