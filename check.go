@@ -80,7 +80,7 @@ func runProbe(ctx context.Context, w io.Writer, file string, cfg *config.Config,
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(w, "\nasking %s\n", cfg.Upstream)
+	fmt.Fprintf(w, "\nasking %s\n", config.Shown(cfg.Upstream))
 	reports, unasked, err := probe.Run(ctx, cfg, o)
 	if err != nil {
 		return err

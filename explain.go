@@ -147,7 +147,7 @@ func (x *explanation) unmatched(d proxy.Decision) {
 		x.more(`The client then sends messages such as {"type":"subscribe","url":"/api/x"}.`)
 		return
 	}
-	x.step("It passes through to %s: %v.", x.cfg.Upstream, d.Why)
+	x.step("It passes through to %s: %v.", config.Shown(x.cfg.Upstream), d.Why)
 	if near := x.near(); near != "" {
 		x.more("%s", near)
 	}

@@ -61,7 +61,7 @@ func (x *explanation) polls(d proxy.Decision) {
 // sent shows a request as it is sent, without what may be secret in it. In one
 // of the client's, what vary names is the client's.
 func (x *explanation) sent(r *http.Request, e *config.Endpoint, clients bool) {
-	x.more("    %s %s", r.Method, r.URL.Redacted())
+	x.more("    %s %s", r.Method, config.Shown(r.URL))
 	if r.Host != r.URL.Host {
 		x.more("    Host: *** (the rule's headers)")
 	}

@@ -31,7 +31,7 @@ func (s *server) reload() error {
 		return err
 	}
 	s.loaded.Store(&metrics.Reload{OK: true, At: time.Now()})
-	s.log.Info("configuration reloaded", "listen", s.public.addr(), "upstream", s.cfg.Upstream.Redacted(), "endpoints", len(s.cfg.Endpoints), "took", time.Since(started).Round(time.Microsecond))
+	s.log.Info("configuration reloaded", "listen", s.public.addr(), "upstream", config.Shown(s.cfg.Upstream), "endpoints", len(s.cfg.Endpoints), "took", time.Since(started).Round(time.Microsecond))
 	return nil
 }
 

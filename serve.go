@@ -120,7 +120,7 @@ func serve(ctx context.Context, cfg *config.Config, log *logs, o serveOptions) e
 	defer signal.Stop(signals)
 	s.commit(cfg, opened)
 	s.loaded.Store(&metrics.Reload{OK: true, At: time.Now()})
-	log.Info("serving", "listen", s.public.addr(), "upstream", cfg.Upstream.Redacted(), "endpoints", len(cfg.Endpoints), "admin", s.admin.addr())
+	log.Info("serving", "listen", s.public.addr(), "upstream", config.Shown(cfg.Upstream), "endpoints", len(cfg.Endpoints), "admin", s.admin.addr())
 	if o.ready != nil {
 		var adminAddr net.Addr
 		if s.admin.listener != nil {
@@ -152,7 +152,7 @@ func (s *server) newOperator(cfg *config.Config) http.Handler {
 		Metrics: metrics.New(metrics.Options{
 			Version: version(), Status: s.proxy.Status, LogLost: s.log.queue.Lost, LiveMemory: s.memory.live.Load, Reloaded: func() metrics.Reload { return *s.loaded.Load() },
 		}),
-		Status: s.proxy, Bodies: cfg.AdminBodies, Version: version(), Started: s.started, Upstream: cfg.Upstream.Redacted(), Push: s.live.push,
+		Status: s.proxy, Bodies: cfg.AdminBodies, Version: version(), Started: s.started, Upstream: config.Shown(cfg.Upstream), Push: s.live.push,
 	})
 }
 

@@ -10,15 +10,14 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"pollbridge/internal/unixhost"
 )
 
 // address is where to listen. Names of services (":http") are refused: their numbers depend on the machine.
 var address = kind[string]{addressWhat, textLike(addressText), func(text string) (string, error) {
 	if path, ok := strings.CutPrefix(text, "unix:"); ok {
-		if !strings.HasPrefix(path, "/") || len(path) > maxUnixPath {
-			return "", fmt.Errorf("a Unix socket's path begins with / and has at most %d bytes", maxUnixPath)
-		}
-		return text, nil
+		return text, usableUnixPath(path)
 	}
 	if text == "systemd" {
 		return text, nil
@@ -42,6 +41,13 @@ const (
 	addressText = `(\[[^\]]*\]|[^:]*):[0-9]+|unix:/.*|systemd`
 	maxUnixPath = 107 // in bytes, as Linux has it; some have a few less
 )
+
+func usableUnixPath(path string) error {
+	if !strings.HasPrefix(path, "/") || len(path) > maxUnixPath {
+		return fmt.Errorf("a Unix socket's path begins with / and has at most %d bytes", maxUnixPath)
+	}
+	return nil
+}
 
 // hostName is a name as a Host header has it, without the port.
 var hostName = kind[string]{"a host name such as pollbridge or admin.example.com, without a port", anyText, func(text string) (string, error) {
@@ -72,10 +78,12 @@ func validAuthority(u *url.URL) bool {
 	return validHost(u.Hostname()) && !strings.HasSuffix(u.Host, ":") && (u.Port() == "" || validPort(u.Port()))
 }
 
+const baseText = `[Hh][Tt][Tt][Pp][Ss]?://(\[[^\]]*\]|[^/?#@:]+)(:[0-9]+)?(/[^?#]*)?`
+
 // baseURL reads a base URL. Credentials in it are refused, because URLs are logged. A path in it goes before that of every request; its last slash does not count.
 func baseURL(to **url.URL) shape {
 	const what = "an http or https URL such as http://127.0.0.1:9000 or https://api.example.com/base"
-	return scalar[*url.URL]{to, kind[*url.URL]{what, textLike(`[Hh][Tt][Tt][Pp][Ss]?://(\[[^\]]*\]|[^/?#@:]+)(:[0-9]+)?(/[^?#]*)?`), func(text string) (*url.URL, error) {
+	return scalar[*url.URL]{to, kind[*url.URL]{what, textLike(baseText), func(text string) (*url.URL, error) {
 		u, err := url.Parse(text)
 		switch {
 		case err != nil || u.Scheme != "http" && u.Scheme != "https" || !validAuthority(u):
@@ -90,6 +98,29 @@ func baseURL(to **url.URL) shape {
 		u.Path, u.RawPath = strings.TrimSuffix(u.Path, "/"), strings.TrimSuffix(u.RawPath, "/")
 		return u, nil
 	}}}
+}
+
+// upstreamURL reads a base URL, or unix:/path for a server on a Unix socket, which becomes the URL of a host that means it.
+func upstreamURL(to **url.URL) shape {
+	base := baseURL(to).(scalar[*url.URL])
+	return scalar[*url.URL]{to, kind[*url.URL]{base.what + "; or unix:/path", textLike(baseText + `|unix:/.*`), func(text string) (*url.URL, error) {
+		if path, ok := strings.CutPrefix(text, "unix:"); ok {
+			return &url.URL{Scheme: "http", Host: unixhost.Of(path)}, usableUnixPath(path)
+		}
+		return base.kind.read(text)
+	}}}
+}
+
+// Shown is a URL as people are shown it: without credentials, and that of a server on a Unix socket by its path, as nginx writes it.
+func Shown(u *url.URL) string {
+	path, ok := unixhost.Path(u.Host)
+	switch {
+	case !ok:
+		return u.Redacted()
+	case u.Path == "":
+		return "unix:" + path
+	}
+	return "http://unix:" + path + ":" + u.RequestURI()
 }
 
 // origin is compared with the Origin header byte by byte (RFC 6454, section 6.2), so what no browser writes is refused.

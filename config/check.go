@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+
+	"pollbridge/internal/unixhost"
 )
 
 // check adds what is wrong between keys each of which is right by itself. A key that was refused has kept its
@@ -99,6 +101,9 @@ func (d *decoder) checkHeaders(e *Endpoint, key string) {
 // isAt reports whether a URL leads to where this program itself listens, as far
 // as names and addresses of the machine's own for itself tell.
 func isAt(u *url.URL, address string) bool {
+	if path, ok := unixhost.Path(u.Host); ok {
+		return "unix:"+path == address
+	}
 	host, port, err := net.SplitHostPort(address)
 	if err != nil || port == "0" {
 		return false // no TCP, or a port that is not known yet

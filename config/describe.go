@@ -17,7 +17,7 @@ func (c *Config) Describe(w io.Writer) {
 		fmt.Fprintf(w, "%-16s %s\n", name, fmt.Sprintf(format, args...))
 	}
 	row("listen", "%s%s%s", c.Listen, when(strings.HasPrefix(c.Listen, "unix:"), fmt.Sprintf(", mode %04o", c.ListenMode)), when(c.TLS != nil, " with TLS"))
-	row("upstream", "%s", c.Upstream)
+	row("upstream", "%s", Shown(c.Upstream))
 	row("admin", "%s%s%s", orNone(c.Admin), when(len(c.AdminHosts) > 0, ", also as "+strings.Join(c.AdminHosts, ", ")),
 		when(c.AdminBodies, "; the dashboard shows what documents say"))
 	row("socket", "%s", c.Socket)

@@ -17,7 +17,7 @@ func (c *Config) fields() object {
 	return object{
 		{name: "listen", value: scalar[string]{&c.Listen, address}},
 		{name: "listen_mode", value: scalar[fs.FileMode]{&c.ListenMode, fileMode}},
-		{name: "upstream", value: baseURL(&c.Upstream), required: true},
+		{name: "upstream", value: upstreamURL(&c.Upstream), required: true},
 		{name: "admin", value: scalar[string]{&c.Admin, addressOrNone}},
 		{name: "admin_hosts", value: texts(&c.AdminHosts, hostName)},
 		{name: "admin_bodies", value: scalar[bool]{&c.AdminBodies, boolean}},

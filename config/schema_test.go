@@ -19,6 +19,7 @@ var unseen = map[string]string{
 	"headers-vary.yaml":       "between keys",
 	"upstream-admin.yaml":     "between keys",
 	"upstream-self.yaml":      "between keys",
+	"upstream-self-unix.yaml": "between keys",
 	"paths-reserved.yaml":     "what a path may not begin with",
 	"paths-socket.yaml":       "between keys",
 	"paths-conflict.yaml":     "between rules",

@@ -16,13 +16,15 @@ import (
 	"sync"
 )
 
-// A Transport makes requests over connections of its own, HTTP/1.1 alone. Make it with New.
+// A Transport makes requests over connections of its own, HTTP/1.1 alone; to a Unix socket where unixhost names it as
+// the host. Make it with New.
 type Transport struct{ t *http.Transport }
 
 // New returns a Transport that works as t is set up, which must have a DialContext. t is not used otherwise after that.
 func New(t *http.Transport) *Transport {
 	dial := t.DialContext
 	t.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		network, address = onSocket(network, address)
 		c, err := dial(ctx, network, address)
 		if err != nil {
 			return nil, err
@@ -49,7 +51,12 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 	}}))
 	out.Close = out.Close || stays && req.Header.Get("Upgrade") == ""
-	return t.t.RoundTrip(out)
+	named := name(out)
+	res, err := t.t.RoundTrip(out)
+	if named && err == nil {
+		stay(res.Header)
+	}
+	return res, err
 }
 
 // CloseIdleConnections closes those that are not in use.
