@@ -174,6 +174,7 @@ func (x *explanation) near() string {
 		{strings.TrimSuffix(path, "/"), "without the slash at its end"},
 		{path + "/", "with a slash at its end"},
 		{strings.ToLower(path), "in lower case"},
+		{strings.TrimSuffix("/"+x.request.URL.Host, "/") + path, "with a slash at its beginning"},
 		{strings.TrimPrefix(path, x.cfg.Upstream.Path), "without the path of upstream, which clients do not write"},
 	} {
 		if other.path == path || !strings.HasPrefix(other.path, "/") {

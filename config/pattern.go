@@ -17,8 +17,10 @@ var rulePath = kind[string]{"a net/http ServeMux pattern without method or host,
 		switch i := strings.IndexAny(text, " \t/"); {
 		case i < 0:
 			return "", errors.New("it does not begin with /")
-		case text[i] == '/':
+		case text[i] == '/' && strings.ContainsAny(text[:i], ".:"):
 			return "", errors.New("it begins with a host")
+		case text[i] == '/':
+			return "", errors.New("it does not begin with /")
 		}
 		return "", errors.New("it begins with a method")
 	}
