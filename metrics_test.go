@@ -126,7 +126,7 @@ func TestMetrics(t *testing.T) {
 			t.Errorf("%s is %g, and counts whole things", name, v)
 		}
 	}
-	r.errors.wait(t, `level=WARN msg="clients are turned away" reason=origin more=0`)
+	r.errors.wait(t, `level=WARN msg="clients are turned away" reason=origin more=0 err="origin .*other.example.* may not connect to .*x.*: list it in origins`)
 	problems, err := promlint.New(strings.NewReader(text + "\n")).Lint()
 	if err != nil {
 		t.Fatal(err)

@@ -146,4 +146,5 @@ func TestOperationsStatuses(t *testing.T) {
 			tag = res.Header.Get("Etag")
 		}
 	}
+	r.errors.wait(t, `msg="clients are turned away" reason=connections_per_client more=0 client=127\.0\.0\.1\n`)
 }

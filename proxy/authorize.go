@@ -23,7 +23,7 @@ type source interface {
 // watch begins to watch what a client asks for. The rule of req is the
 // endpoint's.
 func (p *Proxy) watch(e *endpoint, req poller.Request, w poller.Watcher) (s source, err error) {
-	defer func() { p.rejectWatch(err) }()
+	defer func() { p.rejectWatch(req.Client, err) }()
 	if e.probe == nil {
 		return p.poller.Watch(req.With(e.rule), w)
 	}

@@ -74,8 +74,8 @@ type rejection struct {
 	told seldom
 }
 
-// reject takes note that somebody was turned away.
-func (p *Proxy) reject(why string) {
+// reject takes note that somebody was turned away. The log is told what else is known of it, in pairs.
+func (p *Proxy) reject(why string, known ...any) {
 	p.counts.mu.Lock()
 	if p.counts.rejected == nil {
 		p.counts.rejected = make(map[string]*rejection)
@@ -88,7 +88,7 @@ func (p *Proxy) reject(why string) {
 	r.n++
 	p.counts.mu.Unlock()
 	if more, ok := r.told.tell(tellEvery); ok {
-		p.log.Warn("clients are turned away", "reason", why, "more", more)
+		p.log.Warn("clients are turned away", append([]any{"reason", why, "more", more}, known...)...)
 	}
 }
 
@@ -124,7 +124,7 @@ func (p *Proxy) connect(client netip.Addr, way Way) *limitError {
 		return &limitError{limit: rejectMemory, status: http.StatusServiceUnavailable, retryAfter: 5}
 	}
 	if limit := p.clients.add(client); limit != nil {
-		p.reject(limit.limit)
+		p.reject(limit.limit, "client", client)
 		return limit
 	}
 	p.counts.hold(way, 1)
@@ -137,12 +137,12 @@ func (p *Proxy) disconnect(client netip.Addr, way Way) {
 }
 
 // rejectWatch counts a watch that a limit stands in the way of.
-func (p *Proxy) rejectWatch(err error) {
+func (p *Proxy) rejectWatch(client netip.Addr, err error) {
 	switch {
 	case errors.Is(err, poller.ErrTooMany):
-		p.reject(rejectResources)
+		p.reject(rejectResources, "client", client)
 	case errors.Is(err, poller.ErrTooManyOfClient):
-		p.reject(rejectResourcesPerClient)
+		p.reject(rejectResourcesPerClient, "client", client)
 	}
 }
 

@@ -17,7 +17,7 @@ func (p *Proxy) checkOrigin(r *http.Request) error {
 	if len(values) == 0 || sameHost(r) || p.listsOrigin(r) {
 		return nil
 	}
-	return fmt.Errorf("origin %.100q may not connect to %q: list it in origins to allow it", strings.Join(values, ", "), r.Host)
+	return fmt.Errorf("origin %.100q may not connect to %.100q: list it in origins to allow it", strings.Join(values, ", "), r.Host)
 }
 
 // sameHost reports whether the one Origin of a request is the host that it was

@@ -73,7 +73,7 @@ const (
 func (p *Proxy) serveSocket(w *answer, r *http.Request, e *endpoint, url string) {
 	w.way = WaySocket
 	if err := p.checkOrigin(r); err != nil {
-		p.reject(rejectOrigin)
+		p.reject(rejectOrigin, "err", err)
 		http.Error(w, err.Error(), http.StatusForbidden)
 		return
 	}

@@ -63,7 +63,7 @@ func (s *socket) subscribe(e *endpoint, url string, m subscribe, header http.Hea
 	}
 	old := s.find(url)
 	if limit := s.p.now().cfg.Limits.SubscriptionsPerConnection; old == nil && s.full(limit) {
-		s.p.reject(rejectSubscriptions)
+		s.p.reject(rejectSubscriptions, "client", s.client)
 		s.refuse(m.URL, url, codeLimit, fmt.Sprintf("this connection has %d subscriptions, which is its limit", limit))
 		return
 	}
