@@ -2,8 +2,10 @@ package proxy
 
 import (
 	"context"
+	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/coder/websocket"
@@ -41,6 +43,7 @@ func TestPanicInOneSocket(t *testing.T) {
 				}
 				other := w.dial("/api/x", nil)
 				other.want(`{"type":"snapshot","url":"/api/x","version":"*","at":"*","data":{"n":1}}`)
+				synctest.Wait() // both have begun
 				provoke(w, s, p)
 				if _, _, err := p.ws.Read(context.Background()); websocket.CloseStatus(err) != websocket.StatusInternalError {
 					t.Errorf("it ended with %v", err)
@@ -58,4 +61,22 @@ func TestPanicInOneSocket(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestPanicAsASocketBegins: it ends, too, and leaves nothing behind.
+func TestPanicAsASocketBegins(t *testing.T) {
+	within(t, basic, func(w *world) {
+		faulty := &routes{mux: http.NewServeMux()}
+		faulty.mux.Handle("/api/x", &endpoint{routes: faulty}) // which has no rule
+		was := w.proxy.state.Swap(&state{cfg: w.proxy.now().cfg, routes: faulty})
+		p := w.dial("/api/x", nil)
+		if _, _, err := p.ws.Read(context.Background()); websocket.CloseStatus(err) != websocket.StatusInternalError {
+			t.Errorf("it ended with %v", err)
+		}
+		time.Sleep(time.Minute)
+		w.proxy.state.Store(was)
+		if n := len(w.proxy.sockets.all()); n != 0 || !strings.Contains(w.log.String(), "nil pointer") {
+			t.Errorf("%d sockets are left; the log says %s", n, w.log.String())
+		}
+	})
 }

@@ -106,6 +106,7 @@ func (p *Proxy) serveSocket(w *answer, r *http.Request, e *endpoint, url string)
 	s.ping = time.AfterFunc(first, s.keepAlive)
 	s.mu.Unlock()
 	p.tidy.joined()
+	defer s.survive() // nobody reads yet who would see that it is over
 	if !p.sockets.add(s) {
 		go s.end(websocket.StatusGoingAway, "shutting down")
 		return
