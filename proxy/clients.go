@@ -86,15 +86,15 @@ func (p *Proxy) remote(r *http.Request) netip.Addr {
 	return addr.Unmap().WithZone("")
 }
 
-// peerOf is the address of the other end of the connection; not valid where there
-// is none.
+// peerOf is the address of the other end of the connection, an IPv4 one as such and
+// without a zone, which no network contains; not valid where there is none.
 func peerOf(r *http.Request) netip.Addr {
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {
 		return netip.Addr{}
 	}
 	addr, _ := netip.ParseAddr(host) // not valid otherwise
-	return addr
+	return addr.Unmap().WithZone("")
 }
 
 // parseHop reads an address as proxies write it: some with the port.

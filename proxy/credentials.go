@@ -73,7 +73,7 @@ func (p *Proxy) believed(r *http.Request) *http.Request {
 	for name := range r.Header {
 		asserts = asserts || passthrough.Asserted(name)
 	}
-	if !asserts || p.trusts(peerOf(r).Unmap()) {
+	if !asserts || p.trusts(peerOf(r)) {
 		return r
 	}
 	out := *r

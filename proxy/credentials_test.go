@@ -98,3 +98,18 @@ func TestSaidBeforeReload(t *testing.T) {
 		}
 	})
 }
+
+// TestTrustedPeer: a proxy is trusted by its address, in whatever form that comes.
+func TestTrustedPeer(t *testing.T) {
+	within(t, "trusted_proxies: [fe80::/10, 10.0.0.0/8]\n"+basic, func(w *world) {
+		for peer, want := range map[string]string{"[fe80::1%eth0]:1": "alice", "10.1.2.3:1": "alice", "[::ffff:10.1.2.3]:1": "alice", "[2001:db8::1%eth0]:1": "", "11.1.2.3:1": "", "@": ""} {
+			r := &http.Request{RemoteAddr: peer, Header: http.Header{"X-Forwarded-User": {"alice"}, "X-Forwarded-For": {"192.0.2.1"}}}
+			if got := w.proxy.believed(r).Header.Get("X-Forwarded-User"); got != want {
+				t.Errorf("%s says that it speaks for alice: %q is believed, want %q", peer, got, want)
+			}
+			if got := w.proxy.remote(r).String(); (got == "192.0.2.1") != (want != "") {
+				t.Errorf("%s speaks for %s", peer, got)
+			}
+		}
+	})
+}
