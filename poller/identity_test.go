@@ -224,12 +224,13 @@ func TestGuardLooksAtTrailers(t *testing.T) {
 }
 
 // TestCookiesAreNotKept: a cookie that the upstream sets is neither shown nor
-// sent back.
+// sent back, nor is shown what it says of the credentials of the poll.
 func TestCookiesAreNotKept(t *testing.T) {
 	run(t, func(t *testing.T, p *Poller, u *upstream) {
 		u.answer(func(w http.ResponseWriter, r *http.Request) {
 			w.Header()["Set-Cookie"] = []string{"a=canary; Path=/"}
 			w.Header()["Set-Cookie2"] = []string{"b=canary"}
+			w.Header().Set("Authentication-Info", `nextnonce="canary"`)
 			fmt.Fprintf(w, "[%d]", u.count())
 		})
 		r := rule()

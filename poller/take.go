@@ -272,7 +272,7 @@ func endToEnd(h http.Header) {
 	for _, name := range []string{
 		"Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authentication-Info", "Proxy-Connection", "Te",
 		"Trailer", "Transfer-Encoding", "Upgrade", "Content-Encoding", "Content-Length", "Set-Cookie", "Set-Cookie2",
-		"Content-Md5", "Digest", "Content-Digest", "Repr-Digest", "Accept-Ranges", "Content-Range",
+		"Authentication-Info", "Content-Md5", "Digest", "Content-Digest", "Repr-Digest", "Accept-Ranges", "Content-Range",
 	} {
 		delete(h, name)
 	}
