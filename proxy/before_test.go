@@ -141,3 +141,34 @@ func TestNothingFromBefore(t *testing.T) {
 		})
 	}
 }
+
+// TestReloadWaitsForNobody: a socket that has to connect anew, which it may be told
+// to much later, is sent nothing by rules that are not in force any more until then.
+func TestReloadWaitsForNobody(t *testing.T) {
+	const before = "drain: 10m\nendpoints: [{path: /a, interval: 1s, vary: []}, {path: /b, interval: 1s, vary: []}]\n"
+	const after = "drain: 10m\nendpoints: [{path: /a, interval: 1s, vary: [Authorization]}, {path: /b, interval: 1s, vary: [], headers: {X-Key: two}}]\n"
+	within(t, before, func(w *world) {
+		var n atomic.Int64
+		w.answer(func(rw http.ResponseWriter, r *http.Request) {
+			rw.Header().Set("Content-Type", "application/json")
+			fmt.Fprintf(rw, `{"n":%d,"key":%q}`, n.Load(), r.Header.Get("X-Key"))
+		})
+		p := w.dial("/a", as("ann"))
+		p.send(`{"type":"subscribe","url":"/b"}`)
+		p.next()
+		p.next()
+		said := p.collect()
+		w.reload(after)
+		n.Store(1)
+		time.Sleep(5 * time.Second)
+		for range len(said) {
+			m := <-said
+			if text := fmt.Sprint(m["data"], m["patch"]); m["url"] == "/a" || !strings.Contains(text, "key:two") {
+				t.Errorf("sent %v, which is not the new rules'", m)
+			}
+		}
+		if n := w.proxy.poller.Watched(); n != 1 {
+			t.Errorf("%d resources are polled, want that of /b", n)
+		}
+	})
+}

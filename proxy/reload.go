@@ -120,11 +120,12 @@ func (s *socket) follow(rt *routes) {
 	s.mu.Lock()
 	subs := slices.Clone(s.subscriptions)
 	s.mu.Unlock()
+	stays := true
 	for _, sub := range subs {
-		if !sub.follow(rt) {
-			time.AfterFunc(rand.N(s.p.now().cfg.Drain+1), s.comeBack)
-			return
-		}
+		stays = sub.follow(rt) && stays // all of them: until it comes back nothing may be shown by the old rules
+	}
+	if !stays {
+		time.AfterFunc(rand.N(s.p.now().cfg.Drain+1), s.comeBack)
 	}
 }
 
