@@ -24,7 +24,7 @@ func TestSameKeySameRequest(t *testing.T) {
 	rules := []*Rule{
 		{Name: "/x"}, {Name: "/x", Generation: 1, Upstream: &url.URL{Scheme: "http", Host: "elsewhere.test"}}, {Name: "/y", Vary: []string{"Authorization", "Cookie"}}, {Name: "/y", Vary: []string{"Cookie", "Authorization"}},
 		{Name: "/z", Vary: []string{"Cookie:a"}}, {Name: "/z", Vary: []string{"Cookie:a", "Cookie:b"}}, {Name: "/z", Vary: []string{"X-A", "X-B"}},
-		{Name: "/s", Vary: []string{"Authorization", "Cookie"}, Shared: true},
+		{Name: "/s", Vary: []string{"Authorization", "Cookie"}, Shared: true}, {Name: "/y", Vary: []string{"Authorization", "Cookie"}, Purpose: "probe", Header: http.Header{"X-Key": {"1"}}},
 	}
 	for _, r := range rules {
 		r.Upstream = cmp.Or(r.Upstream, origin)
