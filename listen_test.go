@@ -210,6 +210,14 @@ func TestCertificateReload(t *testing.T) {
 		defer conn.Close()
 		return conn.ConnectionState().PeerCertificates[0].Subject.CommonName
 	}
+	ends := func() float64 {
+		t.Helper()
+		pair, err := tls.LoadX509KeyPair(filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return float64(pair.Leaf.NotAfter.Unix())
+	}
 	if err := os.WriteFile(filepath.Join(dir, "key.pem"), []byte("no key"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -218,7 +226,10 @@ func TestCertificateReload(t *testing.T) {
 		t.Errorf("after a pair that does not fit it is %s", got)
 	}
 	writePair(t, dir, "second")
-	r.errors.wait(t, `msg="certificate reloaded"`)
+	r.errors.wait(t, `msg="certificate reloaded" cert=\S+ ends=\d{4}-`)
+	if got, want := r.metric("pollbridge_certificate_expiry_timestamp_seconds"), ends(); got != want {
+		t.Errorf("the metrics say that the certificate ends at %f, and it does at %f", got, want)
+	}
 	if got := issuer(); got != "second" {
 		t.Errorf("it is still %s", got)
 	}

@@ -240,5 +240,5 @@ func (s *server) look() {
 		return
 	}
 	s.certificate.Set(pair)
-	s.log.Info("certificate reloaded", "cert", s.cfg.TLS.Cert)
+	s.log.Info("certificate reloaded", "cert", s.cfg.TLS.Cert, "ends", s.certificate.Ends())
 }

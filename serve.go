@@ -147,10 +147,15 @@ func (s *server) newAdminDoor() *door {
 
 // newOperator returns the handler of the admin listener.
 func (s *server) newOperator(cfg *config.Config) http.Handler {
+	certificateEnds := s.certificate.Ends
+	if cfg.TLS == nil {
+		certificateEnds = func() time.Time { return time.Time{} } // of whatever was in use before
+	}
 	return admin.New(admin.Options{
 		Listen: cfg.Admin, Hosts: cfg.AdminHosts, Ready: s.ready, Refresh: s.proxy.Refresh, Reload: s.askReload,
 		Metrics: metrics.New(metrics.Options{
 			Version: version(), Status: s.proxy.Status, LogLost: s.log.queue.Lost, LiveMemory: s.memory.live.Load, Reloaded: func() metrics.Reload { return *s.loaded.Load() },
+			CertificateEnds: certificateEnds,
 		}),
 		Status: s.proxy, Bodies: cfg.AdminBodies, Version: version(), Started: s.started, Upstream: config.Shown(cfg.Upstream), Push: s.live.push,
 	})

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"sync/atomic"
+	"time"
 )
 
 // A Certificate is what a server proves by who it is. It can be replaced while
@@ -23,6 +24,15 @@ func LoadPair(cert, key string) (*tls.Certificate, error) {
 
 // Set has connections to come be given another one.
 func (c *Certificate) Set(pair *tls.Certificate) { c.pair.Store(pair) }
+
+// Ends returns when the certificate in use ends to be valid; the zero time where there is none.
+func (c *Certificate) Ends() time.Time {
+	pair := c.pair.Load()
+	if pair == nil || pair.Leaf == nil {
+		return time.Time{}
+	}
+	return pair.Leaf.NotAfter
+}
 
 // Config returns how TLS is spoken: 1.2 at least, with the suites that Go thinks
 // well of, and HTTP/2 for those who can. A WebSocket needs HTTP/1.1, and

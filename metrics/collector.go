@@ -59,6 +59,7 @@ var (
 	evicted       = desc("idle_evictions_total", "Idle resources that had to make room.")
 
 	liveBytes = desc("live_memory_bytes", "Memory in use that is no garbage; near go_gc_gomemlimit_bytes clients are turned away.")
+	certEnds  = desc("certificate_expiry_timestamp_seconds", "When the certificate in use ends to be valid; 0 without TLS.")
 	logLost   = desc("log_lines_lost_total", "Lines of the log that were lost because nobody took them in.")
 	reloadOK  = desc("config_last_reload_successful", "Whether the latest attempt to read the configuration has succeeded.")
 	reloadAt  = desc("config_last_reload_success_timestamp_seconds", "When the configuration in force was read.")
@@ -111,6 +112,13 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	counter(evicted, s.Usage.Evicted)
 	if c.LiveMemory != nil {
 		gauge(liveBytes, float64(c.LiveMemory()))
+	}
+	if c.CertificateEnds != nil {
+		var at float64
+		if ends := c.CertificateEnds(); !ends.IsZero() {
+			at = float64(ends.Unix())
+		}
+		gauge(certEnds, at)
 	}
 	if c.LogLost != nil {
 		counter(logLost, c.LogLost())

@@ -26,6 +26,9 @@ type Options struct {
 	LogLost    func() uint64 // lines of the log that were lost so far; nil: none
 	LiveMemory func() int64  // bytes in use; nil: not known
 	Reloaded   func() Reload // nil: the configuration was read once, and that is not shown
+
+	// CertificateEnds is when that of TLS ends; zero: there is none. Nil: not known.
+	CertificateEnds func() time.Time
 }
 
 // Reload is what became of the configuration.
