@@ -119,8 +119,8 @@ func TestCompose(t *testing.T) {
 			t.Error(err)
 		}
 		for _, v := range s.Volumes {
-			if _, err := os.Stat(v.Source); err != nil {
-				t.Error(err)
+			if _, err := os.Stat(filepath.Join(v.Source, "config.yaml")); err != nil || v.Target != "/etc/pollbridge" {
+				t.Errorf("%s at %s is not the directory of the configuration (%v): a file that is mounted alone stays the one that an editor has replaced", v.Source, v.Target, err)
 			}
 		}
 	}
