@@ -8,7 +8,7 @@ const second = 1000
 export function createClient(options: Options = {}): Client {
   const global: any = globalThis, { document } = global, { now } = Date
   const here: string = document?.baseURI ?? global.location?.href ?? options.origin ?? options.url
-  if (!here) throw new TypeError('pollbridge: needs a url or origin')
+  if (!here) throw new Error('pollbridge: needs a url or origin')
   const address = new URL(options.url ?? '/.pollbridge/socket', options.origin ?? here).href.replace(/^http/, 'ws')
   const home = address.replace(/^ws(.*?\w)\/.*/, 'http$1') // where the socket is
   const base = options.origin ?? (here.startsWith(home + '/') ? here : home)
@@ -55,14 +55,14 @@ export function createClient(options: Options = {}): Client {
       heard = now()
       receive(JSON.parse(event.data))
     }
-    socket.onerror = () => {} // onclose follows
+    socket.onerror = () => opened || lost() // where a page's policy forbids it, no close follows
     socket.onclose = (event: any) => lost(event.code)
   }
 
   /** Lets go of the socket: what it told is not told any more. */
   function hangUp(code = 'disconnected') {
     if (socket) {
-      socket.onopen = socket.onmessage = socket.onclose = null
+      socket.onopen = socket.onmessage = socket.onclose = socket.onerror = () => {}
       socket.close()
     }
     socket = opened = pinged = 0

@@ -75,7 +75,7 @@ export async function poll(s: Subscription, p: Poller, stopped: AbortSignal) {
       if (before) pause = await hold()
       if (pause === undefined) {
         await get()
-        pause = p.interval
+        pause = bridge && !before ? Math.min(500, p.interval) : p.interval // pollbridge is there: a socket is tried, or else a request is held
         if (code && code !== 'shutting_down') console.warn(`pollbridge: ${s.href} is polled, not pushed: ${code}: ${message}`)
         code = ''
       }

@@ -1,4 +1,4 @@
-export const isContainer = (value: unknown): value is object => typeof value === 'object' && value !== null
+export const isContainer = (value: unknown): value is object => !!value && typeof value === 'object'
 
 export const has = (object: object, key: string | number) => Object.prototype.hasOwnProperty.call(object, key)
 

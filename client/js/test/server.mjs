@@ -122,14 +122,18 @@ export async function startRelay() {
     const pair = { front, back, silent: false }
     pairs.add(pair)
     const end = () => { pairs.delete(pair); front.destroy(); back.destroy() }
-    front.once('data', (b) => { pair.socket = /^upgrade: websocket/im.test(b) })
+    front.once('data', (b) => {
+      pair.socket = /^upgrade: websocket/im.test(b)
+      pair.silent = pair.socket && relay.swallow
+    })
     front.on('data', (b) => pair.silent || back.write(b)).on('error', end).on('close', end)
     back.on('data', (b) => pair.silent || front.write(b)).on('error', end).on('close', end)
   })
   const port = await listen(server)
-  return {
+  const relay = {
     origin: `http://127.0.0.1:${port}`,
     to(origin) { target = origin },
+    swallow: false, // what opens a WebSocket is never answered
     connections: () => pairs.size,
     /** How many WebSockets are open. */
     sockets: () => [...pairs].filter((pair) => pair.socket).length,
@@ -138,6 +142,7 @@ export async function startRelay() {
     mute(socketsOnly) { for (const pair of pairs) pair.silent ||= !socketsOnly || pair.socket },
     close() { this.cut(); server.close() },
   }
+  return relay
 }
 
 /**

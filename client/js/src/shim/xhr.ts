@@ -65,7 +65,7 @@ function copy(xhr: XMLHttpRequest, asked: URL, { started, date }: Round): Answer
 }
 
 function invalid(): never {
-  throw new DOMException('It is not open, or was sent.', 'InvalidStateError')
+  throw new DOMException('not open, or sent', 'InvalidStateError')
 }
 
 export function patchXHR() {
