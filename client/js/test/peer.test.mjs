@@ -111,6 +111,30 @@ test('what is its own fault it does not repeat soon', (t) => {
   }
 })
 
+test('an error before it is open is its end, and one that was let go of has none', (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout', 'setInterval', 'Date'], now: 1e12 })
+  t.mock.method(Math, 'random', () => 0)
+  const sockets = []
+  class Fake {
+    constructor() { sockets.push(this) }
+    send() {}
+    close() { this.closed = true }
+  }
+  const client = createClient({ url: 'ws://127.0.0.1:1/', WebSocket: Fake, transports: ['websocket'], linger: 0 })
+  client.watch('/a')
+  sockets[0].onerror() // as where the page's policy forbids it: no close follows
+  t.mock.timers.tick(0)
+  assert.equal(sockets.length, 2)
+  sockets[0].onerror()
+  t.mock.timers.tick(0)
+  assert.equal(sockets.length, 2)
+  assert.ok(!sockets[1].closed)
+  sockets[1].onopen()
+  sockets[1].onerror() // a close follows, and says why
+  assert.ok(!sockets[1].closed)
+  client.close()
+})
+
 test('an end says whether it comes back, and the console what happened', async (t) => {
   const info = t.mock.method(console, 'info', () => {}).mock, warn = t.mock.method(console, 'warn', () => {}).mock
   for (const [code, status] of [['gone', 'ended'], ['forbidden', 'ended'], ['unsupported_type', 'ended'], ['unauthorized', 'ended'], ['something new', 'ended']]) {
