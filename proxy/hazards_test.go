@@ -192,6 +192,41 @@ func TestComebackIsAskedFor(t *testing.T) {
 	})
 }
 
+// TestComebackInAnOutage: nor is anything shown while the upstream cannot say whether
+// it may be, though others go on to be shown it.
+func TestComebackInAnOutage(t *testing.T) {
+	within(t, authorizing, func(w *world) {
+		b := newBank("", "bob")
+		var broken atomic.Bool
+		w.answer(func(rw http.ResponseWriter, r *http.Request) {
+			if r.Header.Get("Authorization") == "" {
+				time.Sleep(time.Second)
+				if broken.Load() {
+					rw.WriteHeader(500)
+					return
+				}
+			}
+			b.n.Add(1)
+			b.ServeHTTP(rw, r)
+		})
+		w.dial("/asked/x", as("bob")).collect()
+		p := w.dial("/asked/x", nil)
+		if m := p.next(); m["type"] != "snapshot" {
+			t.Fatalf("first: %v", m)
+		}
+		p.ws.CloseNow()
+		time.Sleep(time.Minute)
+		broken.Store(true)
+		said := w.dial("/asked/x", nil).collect()
+		time.Sleep(time.Minute)
+		for range len(said) {
+			if m := <-said; m["type"] != "stale" {
+				t.Errorf("sent %v", m)
+			}
+		}
+	})
+}
+
 // TestLeaveExpires: while the upstream cannot say who may see a document, those
 // who might go on for twice reauthorize, and no longer.
 func TestLeaveExpires(t *testing.T) {
