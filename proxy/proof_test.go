@@ -158,3 +158,34 @@ func TestIgnoredIsProved(t *testing.T) {
 		}
 	}
 }
+
+// TestFailureIsNoOtherAnswer: that a client cannot be asked again does not make its
+// answer another one: it is not polled for alone because of that.
+func TestFailureIsNoOtherAnswer(t *testing.T) {
+	within(t, proving, func(w *world) {
+		var asked atomic.Int64
+		w.answer(func(rw http.ResponseWriter, r *http.Request) {
+			rw.Header().Set("Content-Type", "application/json")
+			time.Sleep(100 * time.Millisecond)
+			switch n := asked.Load(); {
+			case r.Header.Get("Authorization") == "operator":
+			case n == 0: // of a replica that is behind
+				asked.Add(1)
+				io.WriteString(rw, `{"n":0}`)
+				return
+			case n < 3:
+				asked.Add(1)
+				rw.WriteHeader(http.StatusBadGateway)
+				return
+			default:
+				asked.Add(1)
+			}
+			io.WriteString(rw, `{"n":1}`)
+		})
+		alice := w.dial("/same/x", as("alice")).collect()
+		time.Sleep(time.Hour)
+		if m := lastOf(alice); fmt.Sprint(m["data"]) != "map[n:1]" || asked.Load() > 30 {
+			t.Errorf("sent %v last, having asked for alice %d times in an hour", m, asked.Load())
+		}
+	})
+}
