@@ -8,12 +8,14 @@ import (
 	"net/http"
 	"net/url"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"pollbridge/advise"
+	"pollbridge/config"
 	"pollbridge/listen"
 	"pollbridge/passthrough"
 )
@@ -34,9 +36,13 @@ No value of a header, a query or a document is kept or written.`,
   pollbridge advise --for 2m --listen :8081 https://api.example.com`,
 		Args: oneURL,
 		RunE: func(c *cobra.Command, args []string) error {
-			upstream, err := url.Parse(withScheme(args[0]))
-			if err != nil || upstream.Host == "" || upstream.Scheme != "http" && upstream.Scheme != "https" {
-				return fmt.Errorf("the URL %q is none of an API: want one such as http://127.0.0.1:9000", args[0])
+			text := args[0]
+			if !strings.HasPrefix(text, "unix:") {
+				text = withScheme(text)
+			}
+			upstream, err := config.ParseUpstream(text)
+			if err != nil {
+				return fmt.Errorf("the URL %q is none of an API: want one such as http://127.0.0.1:9000 or unix:/run/app.sock", args[0])
 			}
 			ctx, stop := signal.NotifyContext(c.Context(), syscall.SIGINT, syscall.SIGTERM)
 			defer stop()
@@ -67,7 +73,7 @@ func runAdvise(ctx context.Context, out, notes io.Writer, address string, upstre
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(l) }()
 	defer server.Close()
-	fmt.Fprintf(notes, "Everything passes through http://%s to %s.\nOpen your frontend there, let it be for a minute, and press Ctrl-C for the rules.\n\n", browsable(l.Addr()), upstream.Redacted())
+	fmt.Fprintf(notes, "Everything passes through http://%s to %s.\nOpen your frontend there, let it be for a minute, and press Ctrl-C for the rules.\n\n", browsable(l.Addr()), config.Shown(upstream))
 	began, told := time.Now(), map[string]bool{}
 	tell := time.NewTicker(time.Second)
 	defer tell.Stop()
@@ -87,7 +93,7 @@ func runAdvise(ctx context.Context, out, notes io.Writer, address string, upstre
 			if len(rules) == 0 {
 				return errors.New("nothing was polled: no client has asked for one URL four times at a steady pace")
 			}
-			advise.Write(out, upstream.Redacted(), rules, time.Since(began))
+			advise.Write(out, config.Shown(upstream), rules, time.Since(began))
 			return nil
 		}
 	}

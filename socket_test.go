@@ -87,6 +87,13 @@ func TestUpstreamSocket(t *testing.T) {
 			t.Errorf("explain %s: %v, without %q: %s", url, err, want, out)
 		}
 	}
+	p := start(t, t.TempDir(), "advise", "--listen", "127.0.0.1:0", "unix:"+path)
+	through := p.errors.wait(t, `Everything passes through (http://\S+) to unix:`+path+`\.\n`)[1]
+	if res, err := http.Get(through + "/host"); err != nil || res.StatusCode != 200 {
+		t.Errorf("advise answers %v %v", res, err)
+	} else {
+		res.Body.Close()
+	}
 
 	other, _ := listenUnix(t, "other", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")

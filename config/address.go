@@ -111,6 +111,11 @@ func upstreamURL(to **url.URL) shape {
 	}}}
 }
 
+// ParseUpstream reads a value of upstream.
+func ParseUpstream(text string) (*url.URL, error) {
+	return upstreamURL(nil).(scalar[*url.URL]).kind.read(text)
+}
+
 // Shown is a URL as people are shown it: without credentials, and that of a server on a Unix socket by its path, as nginx writes it.
 func Shown(u *url.URL) string {
 	path, ok := unixhost.Path(u.Host)
