@@ -2,6 +2,9 @@ package probe
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -43,12 +46,25 @@ func reason(a poller.Attempt) string {
 	return a.Err.Message
 }
 
+// whereToLook is what to do where the upstream cannot be reached.
+func whereToLook(err error) string {
+	var authority x509.UnknownAuthorityError
+	var record tls.RecordHeaderError
+	switch {
+	case errors.As(err, &authority):
+		return "have SSL_CERT_FILE, in the environment, name a file with the certificate of its authority"
+	case errors.Is(err, http.ErrSchemeMismatch), errors.As(err, &record):
+		return "does the API speak plain http there?"
+	}
+	return "is upstream right, and is the API running?"
+}
+
 // failed says why there is no document, and what to do about it.
 func (t *trial) failed(a poller.Attempt) {
 	e := t.Rule
 	switch a.Err.Code {
 	case poller.CodeUnreachable:
-		t.find(Error, "", "", "%s: is upstream right, and is the API running?", reason(a))
+		t.find(Error, "", "", "%s: %s", reason(a), whereToLook(a.Err.Cause))
 	case poller.CodeTimeout:
 		t.find(Error, "timeout", "timeout: "+(2*e.Timeout).String(), "there was no whole answer within %s", e.Timeout)
 	case poller.CodeUnauthorized, poller.CodeForbidden:

@@ -2,6 +2,8 @@ package probe
 
 import (
 	"fmt"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -261,6 +263,27 @@ func checkWrite(t *testing.T, write string) {
 	}
 	if _, err := config.Parse("write.yaml", []byte("upstream: http://127.0.0.1:1\nendpoints:\n"+rule), nil); err != nil {
 		t.Errorf("to write is %q: %v", write, err)
+	}
+}
+
+// TestHandshakes: where TLS is what fails, that is what is to be looked at.
+func TestHandshakes(t *testing.T) {
+	t.Parallel()
+	secure := httptest.NewUnstartedServer(answer(text("{}")))
+	secure.Config.ErrorLog = log.New(io.Discard, "", 0)
+	secure.StartTLS()
+	defer secure.Close()
+	plain := httptest.NewServer(answer(text("{}")))
+	defer plain.Close()
+	for upstream, want := range map[string]string{
+		secure.URL: "error : unknown authority): have SSL_CERT_FILE",
+		strings.Replace(plain.URL, "http:", "https:", 1): "error : does the API speak plain http there",
+	} {
+		reports, _, err := Run(t.Context(), parse(t, "vary: []", upstream), Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		checkFindings(t, reports[0].Findings, []string{want, ""})
 	}
 }
 
