@@ -68,7 +68,7 @@ func TestMetrics(t *testing.T) {
 	exchange(t, r.address, "GET /api/orders HTTP/1.1\nHost: x\nConnection: close\n\n", "")
 	exchange(t, r.address, "GET /api/failing?key=hunter2 HTTP/1.1\nHost: x\nAccept: text/event-stream\n\n", "event: stale")
 	exchange(t, r.address, "GET /elsewhere/hunter2 HTTP/1.1\nHost: x\nConnection: close\n\n", "")
-	exchange(t, r.address, "GET / HTTP/1.1\nHost: x\nOrigin: https://other.example\nConnection: Upgrade, close\nUpgrade: websocket\n\n", "")
+	exchange(t, r.address, "GET / HTTP/1.1\nHost: x\nOrigin: https://user:hunter2@other.example/hunter2?hunter2\nConnection: Upgrade, close\nUpgrade: websocket\n\n", "")
 
 	want := map[string]float64{
 		`pollbridge_resources{rule="/api/{what}"}`:                           2,
@@ -126,7 +126,7 @@ func TestMetrics(t *testing.T) {
 			t.Errorf("%s is %g, and counts whole things", name, v)
 		}
 	}
-	r.errors.wait(t, `level=WARN msg="clients are turned away" reason=origin more=0 err="origin .*other.example.* may not connect to .*x.*: list it in origins`)
+	r.errors.wait(t, `level=WARN msg="clients are turned away" reason=origin more=0 origin=https://other.example host=x\n`)
 	problems, err := promlint.New(strings.NewReader(text + "\n")).Lint()
 	if err != nil {
 		t.Fatal(err)

@@ -38,7 +38,7 @@ func wantsEvents(r *http.Request) bool {
 // the messages of the socket, each as an event of its type.
 func (p *Proxy) serveEvents(w *answer, r *http.Request, e *endpoint, url string) {
 	if err := p.checkOrigin(r); err != nil {
-		p.reject(rejectOrigin, "err", err)
+		p.reject(rejectOrigin, "origin", shownOrigin(r), "host", r.Host[:min(len(r.Host), 100)])
 		http.Error(w, err.Error(), http.StatusForbidden)
 		return
 	}

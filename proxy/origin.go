@@ -20,6 +20,24 @@ func (p *Proxy) checkOrigin(r *http.Request) error {
 	return fmt.Errorf("origin %.100q may not connect to %.100q: list it in origins to allow it", strings.Join(values, ", "), r.Host)
 }
 
+// shownOrigin is the Origin of a request as the log may show it: scheme, host and port, or the null of a page that has
+// none, and whatever else a client has written there not.
+func shownOrigin(r *http.Request) string {
+	values := r.Header["Origin"]
+	if len(values) != 1 {
+		return "several"
+	}
+	if values[0] == "null" {
+		return "null"
+	}
+	u, err := url.Parse(values[0])
+	if err != nil || u.Host == "" {
+		return "unreadable"
+	}
+	origin := u.Scheme + "://" + u.Host
+	return origin[:min(len(origin), 100)]
+}
+
 // sameHost reports whether the one Origin of a request is the host that it was
 // sent to. Under other schemes than the web's, those of browser extensions and
 // apps, names are given out by nobody and mean no host.

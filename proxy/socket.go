@@ -73,7 +73,7 @@ const (
 func (p *Proxy) serveSocket(w *answer, r *http.Request, e *endpoint, url string) {
 	w.way = WaySocket
 	if err := p.checkOrigin(r); err != nil {
-		p.reject(rejectOrigin, "err", err)
+		p.reject(rejectOrigin, "origin", shownOrigin(r), "host", r.Host[:min(len(r.Host), 100)])
 		http.Error(w, err.Error(), http.StatusForbidden)
 		return
 	}
