@@ -55,7 +55,7 @@ func TestRedirects(t *testing.T) {
 		target.Store("/one")
 		var conditional atomic.Int64
 		u.answer(func(w http.ResponseWriter, r *http.Request) {
-			if r.Header.Get("X-Api-Key") != "key" || r.Header.Get("Authorization") != "me" {
+			if r.Header.Get("X-Api-Key") != "key" || r.Header.Get("Authorization") != "me" || r.Header.Get("Referer") != "" {
 				w.WriteHeader(401)
 				return
 			}

@@ -231,6 +231,8 @@ func TestCookiesAreNotKept(t *testing.T) {
 			w.Header()["Set-Cookie"] = []string{"a=canary; Path=/"}
 			w.Header()["Set-Cookie2"] = []string{"b=canary"}
 			w.Header().Set("Authentication-Info", `nextnonce="canary"`)
+			w.Header().Set("Connection", "x-hop") // which is about that alone
+			w.Header().Set("X-Hop", "canary")
 			fmt.Fprintf(w, "[%d]", u.count())
 		})
 		r := rule()
