@@ -127,7 +127,7 @@ func TestAccessLog(t *testing.T) {
 			want: accessLine{Method: "GET", Path: "/api/orders", Status: 101, Closed: "client", Transport: "websocket", Rule: "/api/{what}"}},
 		{request: "GET / HTTP/1.1\n" + upgrade + common + "\n", until: "\r\n\r\n",
 			want: accessLine{Method: "GET", Path: "/", Status: 101, Closed: "client", Transport: "websocket"}},
-		{request: "GET / HTTP/1.1\nConnection: close\nOrigin: https://" + secret + ".example\n" + upgrade + common + "\n", bytes: true,
+		{request: "GET / HTTP/1.1\nConnection: close\nOrigin: https://" + secret + "@app.example/" + secret + "\n" + upgrade + common + "\n", bytes: true,
 			want: accessLine{Method: "GET", Path: "/", Status: 403, Transport: "websocket"}},
 		{request: "GET /chat HTTP/1.1\n" + upgrade + common + "\n",
 			want: accessLine{Method: "GET", Path: "/chat", Status: 101, Bytes: 5, Transport: "pass"}},
