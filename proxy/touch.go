@@ -44,14 +44,15 @@ func (p *Proxy) touchKey(e *endpoint, h http.Header) (key [sha256.Size]byte, ok 
 		return key, false
 	}
 	hash := hmac.New(sha256.New, p.secret[:])
+	length := func(n int) { hash.Write(binary.BigEndian.AppendUint64(nil, uint64(n))) }
 	field := func(s string) {
-		hash.Write(binary.BigEndian.AppendUint64(nil, uint64(len(s))))
+		length(len(s))
 		hash.Write([]byte(s))
 	}
 	field(e.config.Path)
 	own := true
 	for _, name := range identityHeaders {
-		field(name)
+		length(len(h[name]))
 		for _, v := range h[name] {
 			field(v)
 			ok = true

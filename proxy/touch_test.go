@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"pollbridge/config"
 )
 
 const touching = `
@@ -124,6 +126,24 @@ func TestTouchHoldsNoCredential(t *testing.T) {
 		}
 		if touched < 2 {
 			t.Errorf("%d requests with the cookie", touched)
+		}
+	})
+}
+
+// TestTouchKeyIsUnambiguous: whatever the values are, other headers are another identity.
+func TestTouchKeyIsUnambiguous(t *testing.T) {
+	within(t, touching, func(w *world) {
+		e := &endpoint{config: config.Endpoint{Path: "/api/x", Touch: time.Minute}}
+		seen := map[[32]byte]http.Header{}
+		for _, h := range []http.Header{
+			{"Authorization": {"Cookie", "x"}}, {"Cookie": {"x", "Cookie"}}, {"Authorization": {"x"}}, {"Cookie": {"x"}},
+			{"Authorization": {"Cookie"}, "Cookie": {"x"}}, {"Authorization": {"Cookiex"}}, {"Authorization": {""}}, {"Cookie": {""}},
+		} {
+			key, ok := w.proxy.touchKey(e, h)
+			if other, taken := seen[key]; !ok || taken {
+				t.Errorf("%v: ok %v, the key of %v", h, ok, other)
+			}
+			seen[key] = h
 		}
 	})
 }
