@@ -102,7 +102,7 @@ func TestPatchesOfWanderers(t *testing.T) {
 	t.Parallel()
 	g := generator{rand.New(rand.NewPCG(13, 14))}
 	moves, d := 0, (*Differ)(nil)
-	for range 3000 / slow {
+	for range 1200 / slow {
 		old, new := g.wanderers()
 		checkPatch(t, Options{}, old, new)
 		a, _ := d.Parse(old)
