@@ -177,7 +177,7 @@ func (s *patcher) alikeOld(i, j int) bool {
 func (s *patcher) pairAlike(base, mid int) {
 	for i := base; i < len(s.sides); i++ {
 		if e := &s.sides[i]; e.hash == 0 {
-			if s.effort -= (e.end - e.start) / 4; s.effort < 0 {
+			if s.effort -= (e.end - e.start) / 2; s.effort < 0 {
 				return
 			}
 			e.hash = hashValue(s.docOf(i, mid), e.value)

@@ -173,8 +173,10 @@ const (
 func (s *patcher) pairMembers(oc, nc cursor) (base, mid int) {
 	base = len(s.sides)
 	s.collectMembers(oc)
+	s.dropRepeated(base, s.old)
 	mid = len(s.sides)
 	s.collectAlong(nc, base)
+	s.dropRepeated(mid, s.new)
 	if s.pairFew(base, mid) {
 		return base, mid
 	}
@@ -271,25 +273,31 @@ func (s *patcher) sideName(i, mid int) []byte {
 }
 
 func (s *patcher) collectMembers(c cursor) {
-	base := len(s.sides)
 	for {
 		m, ok := c.next()
 		if !ok {
 			return
 		}
-		s.collectMember(c.Document, base, m)
+		s.sides = append(s.sides, side{member: m, mate: alone})
 	}
 }
 
-// collectMember appends a member to sides, those of its document being from base
-// on. It takes the place of a scalar of the same name right before it, which does
-// not count.
-func (s *patcher) collectMember(doc *Document, base int, m member) {
-	if last := len(s.sides) - 1; last >= base && s.sides[last].node < 0 && string(doc.name(&s.sides[last].member)) == string(doc.name(&m)) {
-		s.sides[last].member = m
+// dropRepeated drops, of the sides from base on, the scalars right before a member
+// of the same name: they do not count. Where there are few it is not worth it.
+func (s *patcher) dropRepeated(base int, doc *Document) {
+	sides := s.sides[base:]
+	if len(sides) <= few {
 		return
 	}
-	s.sides = append(s.sides, side{member: m, mate: alone})
+	kept := 0
+	for i := range sides {
+		last := i+1 == len(sides)
+		if last || sides[i].node >= 0 || string(doc.name(&sides[i].member)) != string(doc.name(&sides[i+1].member)) {
+			sides[kept] = sides[i]
+			kept++
+		}
+	}
+	s.sides = s.sides[:base+kept]
 }
 
 // collectAlong is collectMembers for new, along the members of old from base
@@ -312,7 +320,7 @@ func (s *patcher) collectAlong(c cursor, base int) {
 				o.start, o.end, o.key0, o.key1 = o.start+by, o.end+by, o.key0+by, o.key1+by
 				c.pos = n
 				c.ord++
-				s.collectMember(c.Document, mid, o)
+				s.sides = append(s.sides, side{member: o, mate: alone})
 				continue
 			}
 		}
@@ -320,7 +328,7 @@ func (s *patcher) collectAlong(c cursor, base int) {
 		if !ok {
 			return
 		}
-		s.collectMember(c.Document, mid, m)
+		s.sides = append(s.sides, side{member: m, mate: alone})
 	}
 }
 
