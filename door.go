@@ -55,6 +55,13 @@ func (d *door) open(l *listen.Listener) {
 	}
 }
 
+// shut lets nobody in any more.
+func (d *door) shut() {
+	if d.listener != nil {
+		d.listener.Close()
+	}
+}
+
 // retire lets nobody in any more, and ends it once those requests are answered
 // that are under way, or with an error when ctx ends.
 //
@@ -62,9 +69,7 @@ func (d *door) open(l *listen.Listener) {
 // from when it is called, is dropped without an answer. So it is called when
 // there is nobody like that.
 func (d *door) retire(ctx context.Context) error {
-	if d.listener != nil {
-		d.listener.Close()
-	}
+	d.shut()
 	d.serving.Wait() // whoever was let in is known
 	for d.expects() && ctx.Err() == nil {
 		time.Sleep(5 * time.Millisecond)
@@ -99,7 +104,5 @@ func (d *door) addr() string {
 // Close ends it, and everybody who came in by it.
 func (d *door) Close() {
 	d.server.Close()
-	if d.listener != nil {
-		d.listener.Close()
-	}
+	d.shut()
 }

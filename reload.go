@@ -150,6 +150,7 @@ func (s *server) commit(cfg *config.Config, o opened) {
 // was let in by an address that is given up is not let do more. Nil: by none.
 func (s *server) openAdmin(l net.Listener) {
 	if old := s.admin; old != nil {
+		old.shut() // whoever is told of the reload finds it done
 		go func() {
 			ctx, cancel := context.WithTimeout(context.Background(), drainGrace)
 			defer cancel()

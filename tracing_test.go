@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/rand"
 	"encoding/hex"
 	"fmt"
 	"io"
@@ -114,6 +115,8 @@ func (r *running) traced(flags string, upstream *api) http.Header {
 	req.Header.Set("Traceparent", clientParent+"-"+flags)
 	req.Header.Set("Tracestate", "vendor=1")
 	req.Header.Set("Baggage", "user=7")
+	mark := rand.Text() // polls come in between
+	req.Header.Set("X-Mark", mark)
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
 		r.t.Fatal(err)
@@ -121,7 +124,13 @@ func (r *running) traced(flags string, upstream *api) http.Header {
 	res.Body.Close()
 	upstream.mu.Lock()
 	defer upstream.mu.Unlock()
-	return upstream.headers[len(upstream.headers)-1]
+	for _, h := range upstream.headers {
+		if h.Get("X-Mark") == mark {
+			return h
+		}
+	}
+	r.t.Fatal("the upstream was not asked")
+	return nil
 }
 
 // TestTraceContext holds that where nothing is traced what a client says of its
