@@ -105,9 +105,8 @@ func TestPatchesOfWanderers(t *testing.T) {
 	for range 1200 / slow {
 		old, new := g.wanderers()
 		checkPatch(t, Options{}, old, new)
-		a, _ := d.Parse(old)
-		b, _ := d.Parse(new)
-		moves += across(d.Diff(a, b))
+		patch, _ := d.Diff(old, new)
+		moves += across(patch)
 	}
 	if moves < 1/slow {
 		t.Errorf("%d moves across", moves)

@@ -54,6 +54,22 @@ func BenchmarkNext(b *testing.B) {
 	}
 }
 
+// BenchmarkDiff is the same from the texts alone.
+func BenchmarkDiff(b *testing.B) {
+	for name, polls := range feeds(b, "json") {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			i := 0
+			for b.Loop() {
+				if i++; i == len(polls) {
+					i = 1
+				}
+				(*Differ)(nil).Diff(polls[i-1], polls[i])
+			}
+		})
+	}
+}
+
 // BenchmarkValid is what BenchmarkNext is measured against.
 func BenchmarkValid(b *testing.B) {
 	for name, polls := range feeds(b, "json") {

@@ -63,6 +63,7 @@ package diff
 
 import (
 	"bytes"
+	"fmt"
 	"sync"
 )
 
@@ -133,21 +134,30 @@ func (d *Differ) Next(old *Document, raw []byte) (doc *Document, patch []byte, e
 	return doc, patch, nil
 }
 
-// Diff returns the JSON Patch (RFC 6902) from old to new, whatever lies
-// between them, or nil where none is smaller than new's compact form.
-// Documents that say the same have the patch [].
-func (d *Differ) Diff(old, new *Document) []byte {
+// Diff is Parse and Next for two texts of which nothing is kept. Texts that say
+// the same have the patch []; where only ignored members differ, it changes these.
+func (d *Differ) Diff(old, new []byte) (patch []byte, err error) {
 	s := scratches.Get().(*scratch)
 	defer s.release()
-	s.follower.alignOnly(old, new.raw)
-	patch, _ := s.patcher.patch(d.root(), old, new, s.follower.alignment)
-	return patch
+	a, err := s.follower.read(old, s.nodes[:0])
+	s.nodes = s.follower.nodes
+	if err != nil {
+		return nil, fmt.Errorf("old: %w", err)
+	}
+	b, err := s.follower.document(s.follower.align(a, new, s.follower.spare[:0]))
+	s.follower.spare = s.follower.nodes
+	if err != nil {
+		return nil, fmt.Errorf("new: %w", err)
+	}
+	patch, _ = s.patcher.patch(d.root(), a, b, s.follower.alignment)
+	return patch, nil
 }
 
 // A scratch is the working memory of one comparison.
 type scratch struct {
 	follower follower
 	patcher  patcher
+	nodes    []node // of a document that is not kept
 }
 
 // release gives the scratch back; it must not keep documents alive.

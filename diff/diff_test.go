@@ -44,11 +44,14 @@ func checkPatch(t *testing.T, o Options, old, new []byte) {
 		if b, err = d.Parse(new); err != nil {
 			fatal("%v", err)
 		}
-		if len(o.Ignore) == 0 && len(new) > 2 && string(d.Diff(a, b)) != "[]" && len(b.AppendCompact(nil)) > 2 {
-			fatal("no change, but patch %s", d.Diff(a, b))
-		}
 	}
-	again := d.Diff(a, b)
+	again, err := d.Diff(old, new)
+	if err != nil {
+		fatal("%v", err)
+	}
+	if a == b && len(o.Ignore) == 0 && len(b.AppendCompact(nil)) > 2 && string(again) != "[]" {
+		fatal("no change, but patch %s", again)
+	}
 	if patch != nil && string(again) != string(patch) {
 		fatal("Next %s\nDiff %s", patch, again)
 	}
@@ -298,6 +301,23 @@ func appendEscaped(text string) (out []byte) {
 	return out
 }
 
+// TestDiffOfWhatIsInvalid holds that the error says which of the two texts it is,
+// also where both are the same.
+func TestDiffOfWhatIsInvalid(t *testing.T) {
+	var d *Differ
+	for _, test := range []struct{ old, new, want string }{
+		{`{"a":1}`, `{"a":}`, "new: invalid JSON at byte 6"},
+		{`{"a":1`, `{"a":2}`, "old: "},
+		{`[1,]`, `[1,]`, "old: invalid JSON at byte 4"},
+		{``, `1`, "old: "},
+	} {
+		patch, err := d.Diff([]byte(test.old), []byte(test.new))
+		if patch != nil || err == nil || !strings.HasPrefix(err.Error(), test.want) {
+			t.Errorf("%s, %s: %s, %v; want %s", test.old, test.new, patch, err, test.want)
+		}
+	}
+}
+
 func TestDocumentsAreSharedByGoroutines(t *testing.T) {
 	d, _ := New(Options{Ignore: []string{"/x"}})
 	old, _ := d.Parse([]byte(`{"a":[1,2,3,{"b":"c"}],"d":"` + strings.Repeat("d", 100) + `"}`))
@@ -306,8 +326,8 @@ func TestDocumentsAreSharedByGoroutines(t *testing.T) {
 	for range 8 {
 		wg.Go(func() {
 			for range 200 {
-				if got := d.Diff(old, new); !bytes.Equal(got, want) {
-					t.Errorf("%s, want %s", got, want)
+				if got, err := d.Diff(old.Bytes(), new.Bytes()); err != nil || !bytes.Equal(got, want) {
+					t.Errorf("%s, %v, want %s", got, err, want)
 				}
 				d.MergePatch(new, old)
 				d.Next(old, new.Bytes())

@@ -100,23 +100,31 @@ func (doc *Document) value(k int) value {
 
 // parse reads a document from scratch.
 func (f *follower) parse(raw []byte) (*Document, error) {
-	f.indexer = indexer{raw: raw, nodes: f.spare[:0], shapes: f.shapes}
-	f.shapes.reset()
-	valid := f.fits() && f.indexer.root()
+	doc, err := f.read(raw, f.spare[:0])
 	f.spare = f.nodes
-	return f.document(valid, slices.Clone(f.nodes))
+	if err == nil {
+		doc.nodes = slices.Clone(doc.nodes)
+	}
+	return doc, err
+}
+
+// read is parse with the index where nodes are.
+func (f *follower) read(raw []byte, nodes []node) (*Document, error) {
+	f.indexer = indexer{raw: raw, nodes: nodes, shapes: f.shapes}
+	f.shapes.reset()
+	return f.document(f.fits() && f.indexer.root())
 }
 
 // parseAlong reads a document along old. Its index, which will mostly be as long
 // as that of old, is written where it stays.
 func (f *follower) parseAlong(old *Document, raw []byte) (*Document, error) {
 	n := len(old.nodes)
-	valid := f.align(old, raw, make([]node, 0, n+n/16+1))
-	nodes := f.nodes
-	if f.nodes = nil; cap(nodes) > len(nodes)+len(nodes)/8+8 {
-		nodes = slices.Clone(nodes)
+	doc, err := f.document(f.align(old, raw, make([]node, 0, n+n/16+1)))
+	f.nodes = nil
+	if err == nil && cap(doc.nodes) > len(doc.nodes)+len(doc.nodes)/8+8 {
+		doc.nodes = slices.Clone(doc.nodes)
 	}
-	return f.document(valid, nodes)
+	return doc, err
 }
 
 // align reads new along old, and appends its nodes. It reports whether new is
@@ -140,12 +148,12 @@ func (f *follower) alignOnly(old *Document, new []byte) {
 func (f *follower) fits() bool { return len(f.raw) <= math.MaxInt32 }
 
 // document makes a document of what has been read.
-func (f *follower) document(valid bool, nodes []node) (*Document, error) {
+func (f *follower) document(valid bool) (*Document, error) {
 	switch {
 	case !f.fits():
 		return nil, fmt.Errorf("document of %d bytes: at most %d are compared", len(f.raw), math.MaxInt32)
 	case !valid:
 		return nil, syntaxError(f.raw)
 	}
-	return &Document{raw: f.raw, nodes: nodes, blank: f.blank}, nil
+	return &Document{raw: f.raw, nodes: f.nodes, blank: f.blank}, nil
 }

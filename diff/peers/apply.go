@@ -17,15 +17,10 @@ func apply(old, new, patch []byte) error {
 	if err != nil {
 		return err
 	}
-	a, err := differ.Parse(got)
-	if err != nil {
+	if patch, err = differ.Diff(got, new); err != nil {
 		return err
 	}
-	b, err := differ.Parse(new)
-	if err != nil {
-		return err
-	}
-	if string(differ.Diff(a, b)) != "[]" {
+	if string(patch) != "[]" {
 		return errors.New("the patch makes another document")
 	}
 	return nil
