@@ -111,7 +111,6 @@ func (f *follower) parse(raw []byte) (*Document, error) {
 // read is parse with the index where nodes are.
 func (f *follower) read(raw []byte, nodes []node) (*Document, error) {
 	f.indexer = indexer{raw: raw, nodes: nodes, shapes: f.shapes}
-	f.shapes.reset()
 	return f.document(f.fits() && f.indexer.root())
 }
 
@@ -131,7 +130,6 @@ func (f *follower) parseAlong(old *Document, raw []byte) (*Document, error) {
 // valid.
 func (f *follower) align(old *Document, new []byte, nodes []node) bool {
 	f.indexer = indexer{raw: new, nodes: nodes, shapes: f.shapes, names: true}
-	f.shapes.reset()
 	f.alignment = alignment{f.runs[:0], f.steps[:0], f.deltas[:0]}
 	f.guess = false
 	f.old, f.pending = old, f.pending[:0]

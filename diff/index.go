@@ -49,11 +49,15 @@ func (x *indexer) root() bool {
 
 func (x *indexer) skipSpace(p int) int {
 	if p < len(x.raw) && x.raw[p] <= ' ' {
-		q := skipSpace(x.raw, p)
-		x.blank += q - p
-		return q
+		return x.space(p)
 	}
 	return p
+}
+
+func (x *indexer) space(p int) int {
+	q := skipSpace(x.raw, p)
+	x.blank += q - p
+	return q
 }
 
 // value reads the value at p, the ord-th in parent, and returns the offset
@@ -103,24 +107,37 @@ func (x *indexer) object(p int, parent, ord uint32) int {
 func (x *indexer) members(n, p int, count uint32) int {
 	raw, s := x.raw, x.shape(n)
 	for ; ; count++ {
-		at, more := x.lead(s, p, count)
+		at, more := 0, false
+		if e := s.lead(count); e.standsAt(raw, p) {
+			x.blank += int(e.blank)
+			if at, more = p+len(e.text), true; raw[at] <= ' ' {
+				at = x.space(at)
+				more = at < len(raw)
+			}
+		}
 		if !more {
-			if at < 0 {
+			if at, more = x.readLead(s, p, count); at < 0 {
 				return -1
 			}
-			flag := uint32(hasScalar)
-			if (x.names || at-int(x.nodes[n].start) > small) && s != nil && count > 0 && x.known(s, count-1) {
-				flag |= distinct
+			if !more {
+				flag := uint32(hasScalar)
+				if (x.names || at-int(x.nodes[n].start) > small) && s != nil && count > 0 && x.known(s, count-1) {
+					flag |= distinct
+				}
+				return x.close(n, at, count|flag)
 			}
-			return x.close(n, at, count|flag)
 		}
 		switch raw[at] {
 		case '"':
 			p = scanString(raw, at+1)
-		case '{', '[':
-			p = x.value(at, uint32(n), count)
-		default:
+		case '{':
+			p = x.object(at, uint32(n), count)
+		case '[':
+			p = x.array(at, uint32(n), count)
+		case 't', 'f', 'n':
 			p = scanScalar(raw, at)
+		default:
+			p = scanNumber(raw, at)
 		}
 		if p < 0 {
 			return -1
@@ -170,9 +187,12 @@ func (x *indexer) elements(n, p int, count, flag uint32) int {
 				return -1
 			}
 		}
-		if raw[p] == '{' || raw[p] == '[' {
-			p = x.value(p, uint32(n), count)
-		} else {
+		switch raw[p] {
+		case '{':
+			p = x.object(p, uint32(n), count)
+		case '[':
+			p = x.array(p, uint32(n), count)
+		default:
 			p, flag = scanScalar(raw, p), hasScalar
 		}
 		if p < 0 {

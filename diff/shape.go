@@ -1,20 +1,19 @@
 package diff
 
-import "math/bits"
-
 // Records are alike: what stands between two values of an object (comma, name,
 // colon, white space) is mostly what stood there in the record before. So it is
 // compared with that first and read only where it differs; what is written like
-// validated text is valid.
+// validated text is valid. What was there is kept from one document to the next:
+// it is nothing but a guess, and changes only how long reading takes.
 
 // A lead is what stands before a member's value: in the first member after the
 // bracket, in the others after the value before.
 type lead struct {
-	start, size uint32 // where in the document
-	key0, key1  uint32 // the name without its quotes, from start on
-	blank       uint32 // bytes of white space
-	hash        uint64 // of the name, where the shape knows it to be distinct
-	plain       bool   // the name has no escape
+	text       []byte // a copy
+	key0, key1 uint32 // the name without its quotes, in text
+	blank      uint32 // bytes of white space
+	hash       uint64 // of the name, where the shape knows it to be distinct
+	plain      bool   // the name has no escape
 }
 
 // A shape is the leads of an object that came before.
@@ -24,24 +23,15 @@ type shape struct {
 }
 
 const (
-	maxLeads  = 64 // of a shape
-	shapeDeep = 16 // objects deeper than that have no shape
-	shapeWide = 4
+	maxLeads    = 64  // of a shape
+	longestLead = 256 // bytes; what is longer is in no shape, nor is what follows it
+	shapeDeep   = 16  // objects deeper than that have no shape
+	shapeWide   = 4
 )
 
 // shapes are the latest shapes, by how deep they are and by where in the object
-// around them.
-type shapes struct {
-	list [shapeDeep * shapeWide]shape
-	used uint64 // a set of numbers in list
-}
-
-func (s *shapes) reset() {
-	for ; s.used != 0; s.used &= s.used - 1 {
-		o := &s.list[bits.TrailingZeros64(s.used)]
-		o.leads, o.distinct = o.leads[:0], 0
-	}
-}
+// around them. Their memory is bounded: 1 MiB of text.
+type shapes [shapeDeep * shapeWide]shape
 
 // shape returns the shape for the object of node n, or nil.
 func (x *indexer) shape(n int) *shape {
@@ -52,31 +42,30 @@ func (x *indexer) shape(n int) *shape {
 	if o.up != 0 && x.raw[x.nodes[n-int(o.up)].start] == '{' {
 		i += int(o.ord % shapeWide)
 	}
-	x.shapes.used |= 1 << i
-	return &x.shapes.list[i]
+	return &x.shapes[i]
 }
 
-// lead reads on from p to the value of member number count and returns its
+// lead returns what is expected before member number count; nil: nothing is.
+func (s *shape) lead(count uint32) *lead {
+	if s == nil || int(count) >= len(s.leads) {
+		return nil
+	}
+	return &s.leads[count]
+}
+
+// standsAt reports whether there is a lead, and it is at offset p with something
+// behind it.
+func (l *lead) standsAt(raw []byte, p int) bool {
+	if l == nil {
+		return false
+	}
+	end := p + len(l.text)
+	return end < len(raw) && string(raw[p:end]) == string(l.text)
+}
+
+// readLead reads on from p to the value of member number count and returns its
 // offset. Where there is none, it returns the offset after the closing bracket
 // and false; -1 is an error.
-func (x *indexer) lead(s *shape, p int, count uint32) (at int, more bool) {
-	if s == nil {
-		return x.readLead(nil, p, count)
-	}
-	if int(count) < len(s.leads) {
-		l := &s.leads[count]
-		if end := p + int(l.size); end < len(x.raw) && string(x.raw[p:end]) == string(x.raw[l.start:l.start+l.size]) {
-			x.blank += int(l.blank)
-			if x.raw[end] <= ' ' {
-				end = x.skipSpace(end)
-			}
-			return end, end < len(x.raw)
-		}
-	}
-	return x.readLead(s, p, count)
-}
-
-// readLead is lead for what has not been there before.
 func (x *indexer) readLead(s *shape, p int, count uint32) (at int, more bool) {
 	raw, from, blank := x.raw, p, x.blank
 	if p = x.skipSpace(p); p >= len(raw) {
@@ -111,16 +100,30 @@ func (x *indexer) readLead(s *shape, p int, count uint32) (at int, more bool) {
 	if p = x.skipSpace(p + 1); p >= len(raw) {
 		return -1, false
 	}
-	if s != nil && count < maxLeads && int(count) <= len(s.leads) {
-		l := lead{uint32(from), uint32(p - from), uint32(key + 1 - from), uint32(end - 1 - from), uint32(x.blank - blank), 0, plain}
-		if int(count) == len(s.leads) {
-			s.leads = append(s.leads, l)
-		} else {
-			s.leads[count] = l
-			s.distinct = min(s.distinct, int(count))
+	if s != nil && int(count) <= len(s.leads) {
+		l := s.set(int(count), raw[from:p])
+		if l != nil {
+			l.key0, l.key1, l.blank, l.plain = uint32(key+1-from), uint32(end-1-from), uint32(x.blank-blank), plain
 		}
 	}
 	return p, true
+}
+
+// set makes text the lead of member i, and returns what the caller is to complete;
+// nil where it is not to be in the shape.
+func (s *shape) set(i int, text []byte) *lead {
+	s.distinct = min(s.distinct, i)
+	if i == maxLeads || len(text) > longestLead {
+		s.leads = s.leads[:i]
+		return nil
+	}
+	if i == cap(s.leads) {
+		s.leads = append(s.leads, lead{})
+	}
+	s.leads = s.leads[:max(len(s.leads), i+1)]
+	l := &s.leads[i]
+	l.text = append(l.text[:0], text...)
+	return l
 }
 
 // known reports whether the names of the first members, up to number count,
@@ -132,7 +135,7 @@ func (x *indexer) known(s *shape, count uint32) bool {
 			return false
 		}
 		l := &s.leads[s.distinct]
-		l.hash = sketch(x.raw[l.start+l.key0 : l.start+l.key1])
+		l.hash = sketch(l.text[l.key0:l.key1])
 		for i := range s.leads[:s.distinct] {
 			if s.leads[i].hash == l.hash {
 				return false

@@ -108,15 +108,24 @@ func (f *follower) membersInStep(l *lockstep, p int) (end int, ok bool) {
 	}
 	sure, guess := f.old.nodes[l.child-1].count&distinct != 0, f.guess
 	for count := uint32(0); ; count++ {
-		at, more := f.lead(s, p, count)
+		at, more := 0, false
+		if e := s.lead(count); e.standsAt(f.raw, p) {
+			f.blank += int(e.blank)
+			if at, more = p+len(e.text), true; f.raw[at] <= ' ' {
+				at = f.space(at)
+				more = at < len(f.raw)
+			}
+		}
 		if !more {
-			if at < 0 {
+			if at, more = f.readLead(s, p, count); at < 0 {
 				return -1, false
 			}
-			ok := at-l.shift <= l.x || sure && f.dropRest(l, p)
-			return f.close(l.node, at, count|hasScalar|distinct), ok
+			if !more {
+				ok := at-l.shift <= l.x || sure && f.dropRest(l, p)
+				return f.close(l.node, at, count|hasScalar|distinct), ok
+			}
 		}
-		if count == maxLeads || !sure && !f.known(s, count) || guess && count == 4 && len(f.pending)-l.base > 2 {
+		if int(count) >= len(s.leads) || !sure && !f.known(s, count) || guess && count == 4 && len(f.pending)-l.base > 2 {
 			return f.outOfStep(l, at, count)
 		}
 		l.key0, l.key1 = uint32(p)+s.leads[count].key0, uint32(p)+s.leads[count].key1
@@ -130,7 +139,15 @@ func (f *follower) membersInStep(l *lockstep, p int) (end int, ok bool) {
 			continue
 		}
 		pending := len(f.pending)
-		if p = f.pair(l, at, count); p < 0 {
+		if q := at - l.shift; q < l.x && begins(f.raw[at]) { // a scalar in both
+			if p = scanScalar(f.raw, at); p < 0 {
+				return -1, false
+			}
+			if p-l.shift < l.x {
+				continue
+			}
+			f.scalars(l, q, at, p)
+		} else if p = f.pair(l, at, count); p < 0 {
 			return -1, false
 		}
 		if l.room < 0 {
@@ -219,18 +236,27 @@ func (f *follower) pair(l *lockstep, p int, count uint32) (end int) {
 	if end < 0 {
 		return -1
 	}
+	if k < 0 && node < 0 {
+		f.scalars(l, q, p, end)
+		return end
+	}
 	if k < 0 {
 		oldEnd = skipScalar(old, q)
 	}
-	if k >= 0 || node >= 0 {
-		f.pending = append(f.pending, delta{part{uint32(q), uint32(oldEnd), int32(k)}, part{uint32(p), uint32(end), int32(node)}, l.key0, l.key1})
-	} else if !equalFrom(old[q:oldEnd], f.raw[p:end], l.x-q) {
-		l.room -= leastReplace + int(l.key1-l.key0) + min(oldEnd-q, end-p)
-		f.pending = append(f.pending, delta{part{uint32(q), uint32(oldEnd), int32(k)}, part{uint32(p), uint32(end), int32(node)}, l.key0, l.key1})
-	}
-	l.shift = end - oldEnd
-	l.x = oldEnd + commonPrefix(old[oldEnd:l.end], f.raw[end:])
+	f.pending = append(f.pending, delta{part{uint32(q), uint32(oldEnd), int32(k)}, part{uint32(p), uint32(end), int32(node)}, l.key0, l.key1})
+	l.meet(f, oldEnd, end)
 	return end
+}
+
+// scalars compares the scalar of old at q with that of new from p to end.
+func (f *follower) scalars(l *lockstep, q, p, end int) {
+	old := f.old.raw
+	oldEnd := skipScalar(old, q)
+	if !equalFrom(old[q:oldEnd], f.raw[p:end], l.x-q) {
+		l.room -= leastReplace + int(l.key1-l.key0) + min(oldEnd-q, end-p)
+		f.pending = append(f.pending, delta{part{uint32(q), uint32(oldEnd), -1}, part{uint32(p), uint32(end), -1}, l.key0, l.key1})
+	}
+	l.meet(f, oldEnd, end)
 }
 
 // equalFrom is equalScalars for two of which the first same bytes are alike and
