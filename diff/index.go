@@ -66,7 +66,7 @@ func (x *indexer) value(p int, parent, ord uint32) int {
 	if p < len(x.raw) {
 		switch x.raw[p] {
 		case '{':
-			return x.object(p, parent, ord)
+			return x.object(p, parent, ord, x.slot(parent, ord))
 		case '[':
 			return x.array(p, parent, ord)
 		}
@@ -81,7 +81,13 @@ func (x *indexer) open(p int, parent, ord uint32) int {
 		return -1
 	}
 	k := len(x.nodes)
-	x.nodes = append(x.nodes, node{start: uint32(p), up: uint32(k) - parent, ord: ord, before: uint32(x.blank)})
+	if k < cap(x.nodes) { // close sets the rest
+		x.nodes = x.nodes[:k+1]
+	} else {
+		x.nodes = append(x.nodes, node{})
+	}
+	n := &x.nodes[k]
+	n.start, n.up, n.ord, n.before = uint32(p), uint32(k)-parent, ord, uint32(x.blank)
 	return k
 }
 
@@ -94,18 +100,18 @@ func (x *indexer) close(n, p int, count uint32) int {
 	return p
 }
 
-func (x *indexer) object(p int, parent, ord uint32) int {
+func (x *indexer) object(p int, parent, ord, slot uint32) int {
 	n := x.open(p, parent, ord)
 	if n < 0 {
 		return -1
 	}
-	return x.members(n, p+1, 0)
+	return x.members(x.shape(slot), n, p+1, 0)
 }
 
 // members reads the rest of the object of node n, p being after its opening
 // bracket or after its member number count.
-func (x *indexer) members(n, p int, count uint32) int {
-	raw, s := x.raw, x.shape(n)
+func (x *indexer) members(s *shape, n, p int, count uint32) int {
+	raw := x.raw
 	for ; ; count++ {
 		at, more := -1, false
 		if s != nil && int(count) < len(s.leads) { // as lead and standsAt have it; by hand it is faster
@@ -137,7 +143,7 @@ func (x *indexer) members(n, p int, count uint32) int {
 		case '"':
 			p = scanString(raw, at+1)
 		case '{':
-			p = x.object(at, uint32(n), count)
+			p = x.object(at, uint32(n), count, count%shapeWide)
 		case '[':
 			p = x.array(at, uint32(n), count)
 		case 't', 'f', 'n':
@@ -195,7 +201,7 @@ func (x *indexer) elements(n, p int, count, flag uint32) int {
 		}
 		switch raw[p] {
 		case '{':
-			p = x.object(p, uint32(n), count)
+			p = x.object(p, uint32(n), count, 0)
 		case '[':
 			p = x.array(p, uint32(n), count)
 		default:

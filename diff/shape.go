@@ -33,16 +33,21 @@ const (
 // around them. Their memory is bounded: 1 MiB of text.
 type shapes [shapeDeep * shapeWide]shape
 
-// shape returns the shape for the object of node n, or nil.
-func (x *indexer) shape(n int) *shape {
+// slot is by which the shapes of one depth are told apart: where in the object
+// around it an object is, or 0 in an array.
+func (x *indexer) slot(parent, ord uint32) uint32 {
+	if int(parent) < len(x.nodes) && x.raw[x.nodes[parent].start] == '{' {
+		return ord % shapeWide
+	}
+	return 0
+}
+
+// shape returns the shape for the object that was opened last, or nil.
+func (x *indexer) shape(slot uint32) *shape {
 	if x.depth > shapeDeep {
 		return nil
 	}
-	i, o := (x.depth-1)*shapeWide, &x.nodes[n]
-	if o.up != 0 && x.raw[x.nodes[n-int(o.up)].start] == '{' {
-		i += int(o.ord % shapeWide)
-	}
-	return &x.shapes[i]
+	return &x.shapes[uint32(x.depth-1)*shapeWide+slot]
 }
 
 // lead returns what is expected before member number count; nil: nothing is.
