@@ -87,8 +87,9 @@ func (st *street) dial() net.Conn {
 	return conn
 }
 
-// TestStalledPeer: a peer that reads nothing for many changes, and pings all
-// the while, then reads whole frames, of which the last is the newest.
+// TestStalledPeer: a peer that reads nothing for many changes, and then pings,
+// reads whole frames, of which the last is the newest. (It pings at the end only, as
+// the library gives up who does not take an answer within five seconds.)
 func TestStalledPeer(t *testing.T) {
 	st := newStreet(t, 300_000, false)
 	conn := st.dial()
@@ -96,6 +97,8 @@ func TestStalledPeer(t *testing.T) {
 	const changes = 20
 	for range changes {
 		st.change()
+	}
+	for range changes {
 		conn.Write([]byte{opPing, 0x80 | 4, 0, 0, 0, 0, 'p', 'i', 'n', 'g'})
 	}
 	in := bufio.NewReader(conn)
