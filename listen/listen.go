@@ -159,7 +159,7 @@ func (l *Listener) accept() (net.Conn, error) {
 		}
 		s.TurnedAway(want)
 		if s.TLS == nil {
-			conn.SetWriteDeadline(time.Now().Add(time.Millisecond)) // it fits into the kernel's buffer
+			conn.SetWriteDeadline(time.Now().Add(time.Second)) // it fits into the kernel's buffer: none is waited for
 			io.WriteString(conn, tooMany)
 		}
 		conn.Close()
