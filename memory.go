@@ -69,9 +69,9 @@ func (m *memory) look() {
 	}
 	if live < m.limit/16*from {
 		if m.full {
-			m.log.Info("there is memory again", "live", live, "limit", m.limit)
 			m.full = false
-			m.crowded(false)
+			m.crowded(false) // before it is said
+			m.log.Info("there is memory again", "live", live, "limit", m.limit)
 		}
 		m.near = 0
 		return
@@ -81,9 +81,9 @@ func (m *memory) look() {
 		go runtime.GC()
 	}
 	if m.near > 1 && !m.full {
-		m.log.Warn("memory is nearly used up: clients that come are turned away", "live", live, "limit", m.limit)
 		m.full = true
 		m.crowded(true)
+		m.log.Warn("memory is nearly used up: clients that come are turned away", "live", live, "limit", m.limit)
 	}
 }
 
