@@ -16,23 +16,26 @@ import (
 // A wire is the connection under a WebSocket. coder/websocket reads from it and
 // writes its control frames to it, each in one Write; beside it go the frames
 // that are made here. It keeps the two apart, and sends no data after a close
-// frame (RFC 6455, section 5.5.1).
+// frame (RFC 6455, section 5.5.1). Reading never waits for writing: a pong that
+// cannot be sent at once goes behind what is being sent.
 //
 // Where the connection has a descriptor that can be written to without waiting,
 // most frames go that way: no deadline has to be set, nobody waits.
 type wire struct {
-	// mu guards writes and the fields below.
+	// mu guards writes and the fields below. It is unlocked with unlock.
 	mu     sync.Mutex
 	closed bool   // a close frame was sent
 	sent   int64  // bytes
 	unsent []byte // of a frame that the peer has taken a part of; goes before all else
+
+	pong atomic.Pointer[[]byte] // the latest that is still to be sent, by whoever has mu
 
 	descriptor descriptor
 	net.Conn
 
 	buffered *bufio.Reader // what the library reads from
 	early    []byte        // what arrived together with the handshake
-	lastRead atomic.Int64  // when the peer last said anything, in ticks
+	lastSign atomic.Int64  // when the peer last said anything, or took a piece of more, in ticks
 	slow     atomic.Bool   // it was given up, because it took nothing
 }
 
@@ -51,7 +54,7 @@ func (w *wire) Read(p []byte) (int, error) {
 	}
 	n, err := w.Conn.Read(p)
 	if n > 0 {
-		w.lastRead.Store(ticks())
+		w.lastSign.Store(ticks())
 	}
 	return n, err
 }
@@ -63,26 +66,64 @@ func (w *wire) Close() error {
 	return w.Conn.Close()
 }
 
-// Write writes a control frame.
+// Write writes a control frame. A pong does not wait for what is being written: the
+// library gives up a peer whose pong is not written within five seconds, and a slow
+// one takes longer over a large frame.
 func (w *wire) Write(frame []byte) (int, error) {
+	if frame[0] == opPong {
+		pong := bytes.Clone(frame)
+		w.pong.Store(&pong)
+		if w.lockForPong() {
+			w.sendPong()
+		}
+		return len(frame), nil
+	}
 	w.mu.Lock()
-	defer w.mu.Unlock()
+	defer w.unlock()
 	if w.closed {
 		return 0, net.ErrClosed
 	}
-	if len(frame) > 0 && frame[0] == opClose {
-		w.closed = true
-	}
+	w.closed = frame[0] == opClose
 	if err := w.writeLocked(net.Buffers{frame}); err != nil {
 		return 0, err
 	}
 	return len(frame), nil
 }
 
+// lockForPong locks mu if a pong waits and nobody is writing.
+// Whoever is writing has it sent afterwards.
+func (w *wire) lockForPong() bool {
+	if w.pong.Load() == nil || !w.mu.TryLock() {
+		return false
+	}
+	if len(w.unsent) > 0 { // somebody is about to write the rest
+		w.mu.Unlock()
+		return false
+	}
+	return true
+}
+
+// sendPong sends the pong that waits, the latest only (RFC 6455, section 5.5.3),
+// and unlocks mu.
+func (w *wire) sendPong() {
+	defer w.unlock()
+	if pong := w.pong.Swap(nil); pong != nil && !w.closed {
+		w.writeLocked(net.Buffers{*pong})
+	}
+}
+
+// unlock unlocks mu, and has the pong sent that came meanwhile. It does not wait.
+func (w *wire) unlock() {
+	w.mu.Unlock()
+	if w.lockForPong() {
+		go w.sendPong()
+	}
+}
+
 // writeFrames writes complete frames in order, those that are small together.
 func (w *wire) writeFrames(frames net.Buffers) error {
 	w.mu.Lock()
-	defer w.mu.Unlock()
+	defer w.unlock()
 	if w.closed {
 		return net.ErrClosed
 	}
@@ -105,6 +146,9 @@ func (w *wire) writeLocked(frames net.Buffers) error {
 			w.Close() // a frame that was cut short cannot be mended
 			return err
 		}
+		if len(frames) > 0 {
+			w.lastSign.Store(ticks())
+		}
 	}
 	return nil
 }
@@ -119,7 +163,7 @@ func (w *wire) try(s *sender, frames net.Buffers) (rest net.Buffers, done bool, 
 	if !w.descriptor.isThere() || !w.mu.TryLock() {
 		return frames, false, nil
 	}
-	defer w.mu.Unlock()
+	defer w.unlock()
 	if w.closed {
 		return nil, false, net.ErrClosed
 	}
@@ -153,7 +197,7 @@ func (w *wire) try(s *sender, frames net.Buffers) (rest net.Buffers, done bool, 
 // written is how many bytes the peer was sent.
 func (w *wire) written() int64 {
 	w.mu.Lock()
-	defer w.mu.Unlock()
+	defer w.unlock()
 	return w.sent
 }
 
@@ -185,7 +229,7 @@ func (w *wire) ping() error {
 	if !w.mu.TryLock() {
 		return nil
 	}
-	defer w.mu.Unlock()
+	defer w.unlock()
 	if w.closed {
 		return net.ErrClosed
 	}
@@ -208,9 +252,10 @@ var started = time.Now()
 // that is put forward must not make every peer look silent.
 func ticks() int64 { return int64(time.Since(started)) }
 
-// silence is how long the peer has said nothing.
+// silence is how long the peer has given no sign of life. One that takes a large
+// frame, piece by piece, may say nothing meanwhile.
 func (w *wire) silence() time.Duration {
-	return time.Duration(ticks() - w.lastRead.Load())
+	return time.Duration(ticks() - w.lastSign.Load())
 }
 
 // A hijacker is a ResponseWriter that hands out its connection as the wire given, with
@@ -240,7 +285,7 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	conn.SetDeadline(time.Time{}) // the server's limits are for requests
 	h.wire.Conn = conn
 	h.wire.descriptor.open(conn)
-	h.wire.lastRead.Store(ticks())
+	h.wire.lastSign.Store(ticks())
 	if n := buffered.Reader.Buffered(); n > 0 {
 		early, _ := buffered.Reader.Peek(n)
 		h.wire.early = bytes.Clone(early)

@@ -89,6 +89,6 @@ func (w *wire) readable(fd uintptr) bool {
 		if n, _ = syscall.Read(int(fd), head[:]); n != len(head) { // cannot be: they were there
 			return true
 		}
-		w.lastRead.Store(ticks())
+		w.lastSign.Store(ticks())
 	}
 }
