@@ -23,32 +23,6 @@ func (doc *Document) Size() int {
 	return len(doc.raw) + cap(doc.nodes)*int(unsafe.Sizeof(node{}))
 }
 
-// AppendCompact appends the text without insignificant white space.
-// Everything else stays as it is written.
-func (doc *Document) AppendCompact(dst []byte) []byte {
-	return appendCompact(slices.Grow(dst, len(doc.raw)-doc.blank), doc.raw, doc.blank > 0)
-}
-
-func appendCompact(dst, raw []byte, space bool) []byte {
-	if !space {
-		return append(dst, raw...)
-	}
-	from := 0
-	for p := 0; p < len(raw); {
-		switch c := raw[p]; {
-		case c == '"':
-			p = skipString(raw, p+1)
-		case c <= ' ':
-			dst = append(dst, raw[from:p]...)
-			p = skipSpace(raw, p)
-			from = p
-		default:
-			p++
-		}
-	}
-	return append(dst, raw[from:]...)
-}
-
 // countBlank counts the insignificant white space from offset p to end, where
 // tokens begin and end.
 func (doc *Document) countBlank(p, end int) (n int) {
@@ -68,14 +42,6 @@ func (doc *Document) countBlank(p, end int) (n int) {
 		}
 	}
 	return n
-}
-
-// compactSize is how many bytes appendCompact appends of a value.
-func (doc *Document) compactSize(v value) int {
-	if v.node < 0 {
-		return v.end - v.start
-	}
-	return v.end - v.start - int(doc.nodes[v.node].blank)
 }
 
 // cursor walks a container of the document.

@@ -111,7 +111,7 @@ func (s *patcher) finish() []byte {
 	patch, from := make([]byte, 0, s.size()), 0
 	for _, i := range s.inserts {
 		patch = append(patch, s.out[from:i.at]...)
-		patch = appendCompact(patch, s.new.bytes(i.value), s.new.nodes[i.node].blank > 0)
+		patch = s.new.appendValue(patch, i.value)
 		from = i.at
 	}
 	return append(patch, s.out[from:]...)

@@ -64,7 +64,7 @@ func (s *patcher) merge(a, b value) bool {
 		case s.holdsNull(m.value):
 			return false
 		default:
-			s.out = appendCompact(s.out, s.new.bytes(m.value), s.new.blank > 0)
+			s.out = s.new.appendValue(s.out, m.value)
 		}
 		if len(s.out) > s.limit {
 			return false

@@ -30,18 +30,22 @@ func skipSpace(b []byte, p int) int {
 		case ' ', '\t', '\r':
 			p++
 		case '\n':
-			p++
-			for p <= len(b)-8 { // indentation
-				w := binary.LittleEndian.Uint64(b[p:p+8]) ^ ' '*ones
-				if w != 0 {
-					p += bits.TrailingZeros64(w) / 8
-					break
-				}
-				p += 8
-			}
+			p = skipIndentation(b, p+1)
 		default:
 			return p
 		}
+	}
+	return p
+}
+
+// skipIndentation skips many spaces, and not always all.
+func skipIndentation(b []byte, p int) int {
+	for p <= len(b)-8 {
+		w := binary.LittleEndian.Uint64(b[p:p+8]) ^ ' '*ones
+		if w != 0 {
+			return p + bits.TrailingZeros64(w)/8
+		}
+		p += 8
 	}
 	return p
 }
