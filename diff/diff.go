@@ -139,12 +139,13 @@ func (d *Differ) Next(old *Document, raw []byte) (doc *Document, patch []byte, e
 func (d *Differ) Diff(old, new []byte) (patch []byte, err error) {
 	s := scratches.Get().(*scratch)
 	defer s.release()
-	a, err := s.follower.read(old, s.nodes[:0])
+	a, b := &s.old, &s.new
+	err = s.follower.read(a, old, s.nodes[:0])
 	s.nodes = s.follower.nodes
 	if err != nil {
 		return nil, fmt.Errorf("old: %w", err)
 	}
-	b, err := s.follower.document(s.follower.align(a, new, s.follower.spare[:0]))
+	err = s.follower.document(b, s.follower.align(a, new, s.follower.spare[:0]))
 	s.follower.spare = s.follower.nodes
 	if err != nil {
 		return nil, fmt.Errorf("new: %w", err)
@@ -157,12 +158,15 @@ func (d *Differ) Diff(old, new []byte) (patch []byte, err error) {
 type scratch struct {
 	follower follower
 	patcher  patcher
-	nodes    []node // of a document that is not kept
+	old, new Document // that are not kept
+	nodes    []node   // of old
 }
 
 // release gives the scratch back; it must not keep documents alive.
 func (s *scratch) release() {
 	s.follower.raw, s.follower.old = nil, nil
+	s.patcher.old, s.patcher.new = nil, nil
+	s.old, s.new = Document{}, Document{}
 	scratches.Put(s)
 }
 

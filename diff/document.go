@@ -66,36 +66,41 @@ func (doc *Document) value(k int) value {
 
 // parse reads a document from scratch.
 func (f *follower) parse(raw []byte) (*Document, error) {
-	doc, err := f.read(raw, f.spare[:0])
+	doc := new(Document)
+	err := f.read(doc, raw, f.spare[:0])
 	f.spare = f.nodes
-	if err == nil {
-		doc.nodes = slices.Clone(doc.nodes)
+	if err != nil {
+		return nil, err
 	}
-	return doc, err
+	doc.nodes = slices.Clone(doc.nodes)
+	return doc, nil
 }
 
 // read is parse with the index where nodes are.
-func (f *follower) read(raw []byte, nodes []node) (*Document, error) {
+func (f *follower) read(doc *Document, raw []byte, nodes []node) error {
 	f.indexer = indexer{raw: raw, nodes: nodes, shapes: f.shapes}
-	return f.document(f.fits() && f.indexer.root())
+	return f.document(doc, f.fits() && f.indexer.root())
 }
 
 // parseAlong reads a document along old. Its index, which will mostly be as long
 // as that of old, is written where it stays.
 func (f *follower) parseAlong(old *Document, raw []byte) (*Document, error) {
-	n := len(old.nodes)
-	doc, err := f.document(f.align(old, raw, make([]node, 0, n+n/16+1)))
+	doc, n := new(Document), len(old.nodes)
+	err := f.document(doc, f.align(old, raw, roomForNodes(n+n/16+1)))
 	f.nodes = nil
-	if err == nil && cap(doc.nodes) > len(doc.nodes)+len(doc.nodes)/8+8 {
+	if err != nil {
+		return nil, err
+	}
+	if cap(doc.nodes) > len(doc.nodes)+len(doc.nodes)/8+8 {
 		doc.nodes = slices.Clone(doc.nodes)
 	}
-	return doc, err
+	return doc, nil
 }
 
 // align reads new along old, and appends its nodes. It reports whether new is
 // valid.
 func (f *follower) align(old *Document, new []byte, nodes []node) bool {
-	f.indexer = indexer{raw: new, nodes: nodes, shapes: f.shapes, names: true}
+	f.indexer = indexer{raw: new, nodes: nodes, shapes: f.shapes}
 	f.alignment = alignment{f.runs[:0], f.steps[:0], f.deltas[:0]}
 	f.guess = false
 	f.old, f.pending = old, f.pending[:0]
@@ -111,13 +116,14 @@ func (f *follower) alignOnly(old *Document, new []byte) {
 // fits reports whether offsets can be written as nodes have them.
 func (f *follower) fits() bool { return len(f.raw) <= math.MaxInt32 }
 
-// document makes a document of what has been read.
-func (f *follower) document(valid bool) (*Document, error) {
+// document makes doc what has been read.
+func (f *follower) document(doc *Document, valid bool) error {
 	switch {
 	case !f.fits():
-		return nil, fmt.Errorf("document of %d bytes: at most %d are compared", len(f.raw), math.MaxInt32)
+		return fmt.Errorf("document of %d bytes: at most %d are compared", len(f.raw), math.MaxInt32)
 	case !valid:
-		return nil, syntaxError(f.raw)
+		return syntaxError(f.raw)
 	}
-	return &Document{raw: f.raw, nodes: f.nodes, blank: f.blank}, nil
+	*doc = Document{raw: f.raw, nodes: f.nodes, blank: f.blank}
+	return nil
 }

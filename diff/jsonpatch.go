@@ -38,7 +38,7 @@ type patcher struct {
 // patch returns the patch, nil where it is not smaller than new, and whether
 // anything but ignored members changed.
 func (s *patcher) patch(r *rule, old, new *Document, known alignment) (patch []byte, changed bool) {
-	defer s.begin(r, old, new, known)()
+	s.begin(r, old, new, known)
 	a, b := old.root(), new.root()
 	ok := s.value(a, b, r)
 	if !ok {
@@ -58,16 +58,14 @@ func (s *patcher) patch(r *rule, old, new *Document, known alignment) (patch []b
 	return s.finish(), s.changed
 }
 
-// begin sets the patcher up. The function that it returns lets go of the
-// documents.
-func (s *patcher) begin(r *rule, old, new *Document, known alignment) (end func()) {
+// begin sets the patcher up.
+func (s *patcher) begin(r *rule, old, new *Document, known alignment) {
 	s.old, s.new, s.alignment, s.runAt, s.stepAt = old, new, known, 0, 0
 	s.out, s.path, s.sides, s.limit = s.out[:0], s.path[:0], s.sides[:0], len(new.raw)-new.blank
 	s.inserts, s.held, s.removals = s.inserts[:0], 0, s.removals[:0]
 	s.ignores, s.changed, s.quiet = r != nil && r.ignores, false, 0
 	s.last, s.depth = run{}, 0
 	s.effort = 1<<16 + 8*len(new.raw)
-	return func() { s.old, s.new, s.alignment = nil, nil, alignment{} }
 }
 
 // An insert is an array or object of new that belongs at an offset of
@@ -108,7 +106,7 @@ func (s *patcher) finish() []byte {
 	if s.size() >= len(s.new.raw)-s.new.blank {
 		return nil
 	}
-	patch, from := make([]byte, 0, s.size()), 0
+	patch, from := room(s.size()), 0
 	for _, i := range s.inserts {
 		patch = append(patch, s.out[from:i.at]...)
 		patch = s.new.appendValue(patch, i.value)

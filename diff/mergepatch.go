@@ -14,7 +14,7 @@ func (d *Differ) MergePatch(old, new *Document) []byte {
 }
 
 func (s *patcher) mergePatch(old, new *Document, known alignment) []byte {
-	defer s.begin(nil, old, new, known)()
+	s.begin(nil, old, new, known)
 	a, b := old.root(), new.root()
 	if !s.objects(a, b) || !s.merge(a, b) {
 		return nil

@@ -37,7 +37,7 @@ func (d *Differ) Survey(old, new *Document) Survey {
 	s := scratches.Get().(*scratch)
 	defer s.release()
 	s.follower.alignOnly(old, new.raw)
-	defer s.patcher.begin(d.root(), old, new, s.follower.alignment)()
+	s.patcher.begin(d.root(), old, new, s.follower.alignment)
 	v := surveyor{patcher: &s.patcher, changeAt: map[string]int{}, arrayAt: map[string]int{}}
 	v.value(old.root(), new.root(), "", d.root())
 	return v.found
