@@ -29,7 +29,7 @@ func checkFollow(t *testing.T, old, text []byte) {
 
 func followed(t *testing.T, doc *Document, text []byte) *Document {
 	t.Helper()
-	f := follower{indexer: indexer{raw: text, shapes: new(shapes), names: true}, old: doc}
+	f := follower{indexer: indexer{raw: text, shapes: new(shapes)}, old: doc}
 	valid, old := f.root(), doc.raw
 	if valid != json.Valid(text) {
 		t.Fatalf("old %s\nnew %s\nvalid: %v", old, text, valid)

@@ -35,7 +35,6 @@ type indexer struct {
 	depth  int
 	blank  int // bytes of insignificant white space so far
 	shapes *shapes
-	names  bool // say of small objects, too, where their names are distinct
 }
 
 // root reads a whole document from scratch. It reports whether it is valid.
@@ -105,39 +104,38 @@ func (x *indexer) object(p int, parent, ord, slot uint32) int {
 	if n < 0 {
 		return -1
 	}
-	return x.members(x.shape(slot), n, p+1, 0)
+	return x.members(x.trail(slot), n, p+1, 0)
 }
 
 // members reads the rest of the object of node n, p being after its opening
 // bracket or after its member number count.
-func (x *indexer) members(s *shape, n, p int, count uint32) int {
+func (x *indexer) members(t trail, n, p int, count uint32) int {
 	raw := x.raw
 	for ; ; count++ {
-		at, more := -1, false
-		if s != nil && int(count) < len(s.leads) { // as lead and standsAt have it; by hand it is faster
-			e := &s.leads[count]
-			if end := p + len(e.text); end < len(raw) && string(raw[p:end]) == string(e.text) {
-				x.blank += int(e.blank)
-				at, more = end, true
-				if raw[end] <= ' ' {
-					at = x.space(end)
-					more = at < len(raw)
+		l := t.last.next
+		at := p
+		if l.standsAt(raw, p) {
+			x.blank += int(l.blank)
+			if at += len(l.text); raw[at] <= ' ' {
+				if at = x.space(at); at >= len(raw) {
+					return -1
 				}
-			} else {
-				at, more = x.readLead(s, p, count)
 			}
+			t.last = l
+			t.names |= l.bit
 		} else {
-			at, more = x.readLead(s, p, count)
-		}
-		if !more {
-			if at < 0 || raw[at-1] != '}' { // or cut off behind a name
-				return -1
+			more := false
+			if at, more, l = x.readLead(t, p, count); !more {
+				if at < 0 {
+					return -1
+				}
+				flag := uint32(hasScalar)
+				if count > 0 && t.distinct(count) {
+					flag |= distinct
+				}
+				return x.close(n, at, count|flag)
 			}
-			flag := uint32(hasScalar)
-			if (x.names || at-int(x.nodes[n].start) > small) && s != nil && count > 0 && x.known(s, count-1) {
-				flag |= distinct
-			}
-			return x.close(n, at, count|flag)
+			t = t.pass(l)
 		}
 		switch raw[at] {
 		case '"':

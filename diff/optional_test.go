@@ -73,7 +73,7 @@ func TestRecordsWithOptionalMembers(t *testing.T) {
 		}
 		text := text(i)
 		followed(t, doc, text)
-		f := follower{indexer: indexer{raw: text, shapes: new(shapes), names: true}, old: doc}
+		f := follower{indexer: indexer{raw: text, shapes: new(shapes)}, old: doc}
 		f.root()
 		for _, d := range f.deltas {
 			if d.old.absent() || d.new.absent() {

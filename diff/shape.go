@@ -1,37 +1,46 @@
 package diff
 
+import "math/bits"
+
 // Records are alike: what stands between two values of an object (comma, name,
-// colon, white space) is mostly what stood there in the record before. So it is
-// compared with that first and read only where it differs; what is written like
-// validated text is valid. What was there is kept from one document to the next:
-// it is nothing but a guess, and changes only how long reading takes.
+// colon, white space) is mostly what stood there in a record before. So it is
+// compared first with what last stood behind the same member, and read only where
+// it differs; what is written like validated text is valid. A member that is missing,
+// or that others have not, makes one guess wrong, or two. All this is kept from one
+// document to the next: it changes how long reading takes, and nothing else.
 
 // A lead is what stands before a member's value: in the first member after the
 // bracket, in the others after the value before.
 type lead struct {
 	text       []byte // a copy
-	key0, key1 uint32 // the name without its quotes, in text
-	blank      uint32 // bytes of white space
-	hash       uint64 // of the name, where the shape knows it to be distinct
-	plain      bool   // the name has no escape
+	next       *lead  // what stood behind the value, when it last was there
+	bit        uint64 // for the name: no two leads of a shape have the same; all where it has an escape
+	hash       uint64 // of the name
+	key0, key1 uint16 // the name without its quotes, in text
+	blank      uint16 // bytes of white space
+	chain      uint8  // the next lead in its bucket
 }
 
-// A shape is the leads of an object that came before.
+// A shape is the leads of objects that came before, one for each name.
 type shape struct {
-	leads    []lead
-	distinct int // how many are known to have different names and no escape
+	leads   [maxLeads]lead // the first stands for an opening bracket
+	n       int            // how many there are, but for that
+	buckets [64]uint8
+	evicted int // the lead that was last replaced
 }
 
 const (
 	maxLeads    = 64  // of a shape
-	longestLead = 256 // bytes; what is longer is in no shape, nor is what follows it
+	longestLead = 256 // bytes; what is longer is in no shape
 	shapeDeep   = 16  // objects deeper than that have no shape
 	shapeWide   = 4
+
+	allNames = ^uint64(0)
 )
 
 // shapes are the latest shapes, by how deep they are and by where in the object
-// around them. Their memory is bounded: 1 MiB of text.
-type shapes [shapeDeep * shapeWide]shape
+// around them. Their memory is bounded: 1 MiB of text, and a quarter for the rest.
+type shapes [shapeDeep * shapeWide]*shape
 
 // slot is by which the shapes of one depth are told apart: where in the object
 // around it an object is, or 0 in an array.
@@ -42,20 +51,26 @@ func (x *indexer) slot(parent, ord uint32) uint32 {
 	return 0
 }
 
-// shape returns the shape for the object that was opened last, or nil.
-func (x *indexer) shape(slot uint32) *shape {
-	if x.depth > shapeDeep {
-		return nil
-	}
-	return &x.shapes[uint32(x.depth-1)*shapeWide+slot]
+// A trail is the way through the leads of an object so far.
+type trail struct {
+	shape *shape // nil: none
+	last  *lead  // of the member before
+	names uint64 // the bits of the members so far, and that of the bracket
 }
 
-// lead returns what is expected before member number count; nil: nothing is.
-func (s *shape) lead(count uint32) *lead {
-	if s == nil || int(count) >= len(s.leads) {
-		return nil
+// noLead is where objects begin that have no shape. Nothing is ever expected there.
+var noLead lead
+
+// trail returns the beginning of one, for the object that was opened last.
+func (x *indexer) trail(slot uint32) trail {
+	if x.depth > shapeDeep {
+		return trail{nil, &noLead, allNames}
 	}
-	return &s.leads[count]
+	s := &x.shapes[uint32(x.depth-1)*shapeWide+slot]
+	if *s == nil {
+		*s = new(shape)
+	}
+	return trail{*s, &(*s).leads[0], 1}
 }
 
 // standsAt reports whether there is a lead, and it is at offset p with something
@@ -68,85 +83,108 @@ func (l *lead) standsAt(raw []byte, p int) bool {
 	return end < len(raw) && string(raw[p:end]) == string(l.text)
 }
 
-// readLead reads on from p to the value of member number count and returns its
-// offset. Where there is none, it returns the offset after the closing bracket
-// and false; -1 is an error.
-func (x *indexer) readLead(s *shape, p int, count uint32) (at int, more bool) {
+// pass is the trail behind a member; l is nil where its lead is not kept.
+func (t trail) pass(l *lead) trail {
+	if l == nil {
+		return trail{t.shape, t.last, allNames}
+	}
+	return trail{t.shape, l, t.names | l.bit}
+}
+
+// distinct reports whether the names of count members are known to be all
+// different, and to have no escape.
+func (t trail) distinct(count uint32) bool {
+	return t.names != allNames && bits.OnesCount64(t.names) == int(count)+1
+}
+
+// readLead reads on from p to the value of member number count. It returns the
+// value's offset, and the lead: nil where it is not kept. Where there is no such
+// member, it returns the offset after the closing bracket and false; -1 is an error.
+func (x *indexer) readLead(t trail, p int, count uint32) (at int, more bool, l *lead) {
 	raw, from, blank := x.raw, p, x.blank
 	if p = x.skipSpace(p); p >= len(raw) {
-		return -1, false
+		return -1, false, nil
 	}
 	if raw[p] == '}' {
-		return p + 1, false
+		return p + 1, false, nil
 	}
 	if count > 0 {
 		if raw[p] != ',' {
-			return -1, false
+			return -1, false, nil
 		}
 		p = x.skipSpace(p + 1)
 	}
 	key := p
 	if p >= len(raw) || raw[p] != '"' {
-		return -1, false
+		return -1, false, nil
 	}
 	if p = plainEnd(raw, p+1); p >= len(raw) {
-		return -1, false
+		return -1, false, nil
 	}
 	plain := raw[p] == '"'
 	if plain {
 		p++
 	} else if p = scanString(raw, p); p < 0 {
-		return -1, false
+		return -1, false, nil
 	}
 	end := p
 	if p = x.skipSpace(p); p >= len(raw) || raw[p] != ':' {
-		return -1, false
+		return -1, false, nil
 	}
 	if p = x.skipSpace(p + 1); p >= len(raw) {
-		return -1, false
+		return -1, false, nil
 	}
-	if s != nil && int(count) <= len(s.leads) {
-		l := s.set(int(count), raw[from:p])
-		if l != nil {
-			l.key0, l.key1, l.blank, l.plain = uint32(key+1-from), uint32(end-1-from), uint32(x.blank-blank), plain
+	if t.shape == nil || p-from > longestLead {
+		return p, true, nil
+	}
+	if l = t.shape.find(raw[key+1:end-1], t.names); l != nil {
+		l.text = append(l.text[:0], raw[from:p]...)
+		l.key0, l.key1, l.blank = uint16(key+1-from), uint16(end-1-from), uint16(x.blank-blank)
+		if !plain {
+			l.bit = allNames
 		}
+		t.last.next = l
 	}
-	return p, true
+	return p, true, l
 }
 
-// set makes text the lead of member i, and returns what the caller is to complete;
-// nil where it is not to be in the shape.
-func (s *shape) set(i int, text []byte) *lead {
-	s.distinct = min(s.distinct, i)
-	if i == maxLeads || len(text) > longestLead {
-		s.leads = s.leads[:i]
+// find returns the lead with a name. Where there is none, it makes one, or takes
+// one whose name is not among those of the object at hand; it returns nil where all
+// are. The caller is to complete it.
+func (s *shape) find(name []byte, names uint64) *lead {
+	hash := sketch(name)
+	bucket := &s.buckets[hash%uint64(len(s.buckets))]
+	for i := *bucket; i > 0; i = s.leads[i].chain {
+		if l := &s.leads[i]; l.hash == hash && string(l.text[l.key0:l.key1]) == string(name) {
+			return l
+		}
+	}
+	i := s.n + 1
+	if i < maxLeads {
+		s.n = i
+	} else if i = s.evict(names); i == 0 {
 		return nil
 	}
-	if i == cap(s.leads) {
-		s.leads = append(s.leads, lead{})
-	}
-	s.leads = s.leads[:max(len(s.leads), i+1)]
 	l := &s.leads[i]
-	l.text = append(l.text[:0], text...)
+	l.hash, l.bit, l.chain = hash, 1<<i, *bucket
+	*bucket = uint8(i)
 	return l
 }
 
-// known reports whether the names of the first members, up to number count,
-// are known to be different and to have no escape. It may say no where it would
-// have to look closely.
-func (x *indexer) known(s *shape, count uint32) bool {
-	for s.distinct <= int(count) {
-		if s.distinct == len(s.leads) || !s.leads[s.distinct].plain {
-			return false
-		}
-		l := &s.leads[s.distinct]
-		l.hash = sketch(l.text[l.key0:l.key1])
-		for i := range s.leads[:s.distinct] {
-			if s.leads[i].hash == l.hash {
-				return false
-			}
-		}
-		s.distinct++
+// evict takes a lead out of its bucket, each in turn but for those of the names.
+func (s *shape) evict(names uint64) int {
+	free := ^names
+	if later := free &^ (1<<(s.evicted+1) - 1); later != 0 {
+		free = later
 	}
-	return true
+	if free == 0 {
+		return 0
+	}
+	s.evicted = bits.TrailingZeros64(free)
+	at := &s.buckets[s.leads[s.evicted].hash%uint64(len(s.buckets))]
+	for int(*at) != s.evicted {
+		at = &s.leads[*at].chain
+	}
+	*at = s.leads[s.evicted].chain
+	return s.evicted
 }

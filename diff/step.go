@@ -80,7 +80,7 @@ func (f *follower) inStep(around *lockstep, k, p, same int, parent, ord uint32) 
 	l.room = int(o.size-o.blank) + len(opReplace) + len(pathValue) + len("}")
 	object, ok := f.raw[p] == '{', false
 	if object {
-		p, ok = f.membersInStep(f.shape(f.slot(parent, ord)), &l, p+1)
+		p, ok = f.membersInStep(f.trail(f.slot(parent, ord)), &l, p+1)
 		around.other = l.other
 	} else {
 		p, ok = f.elementsInStep(&l, p+1)
@@ -101,22 +101,23 @@ func (f *follower) inStep(around *lockstep, k, p, same int, parent, ord uint32) 
 
 // membersInStep reads the members of an object, p being after the bracket. ok
 // is false where they have got out of step.
-func (f *follower) membersInStep(s *shape, l *lockstep, p int) (end int, ok bool) {
-	if s == nil {
-		return f.members(s, l.node, p, 0), false
+func (f *follower) membersInStep(t trail, l *lockstep, p int) (end int, ok bool) {
+	if t.shape == nil {
+		return f.members(t, l.node, p, 0), false
 	}
 	sure, guess := f.old.nodes[l.child-1].count&distinct != 0, f.guess
 	for count := uint32(0); ; count++ {
-		at, more := 0, false
-		if e := s.lead(count); e.standsAt(f.raw, p) {
+		at, e := p, t.last.next
+		if e.standsAt(f.raw, p) {
 			f.blank += int(e.blank)
-			if at, more = p+len(e.text), true; f.raw[at] <= ' ' {
-				at = f.space(at)
-				more = at < len(f.raw)
+			if at += len(e.text); f.raw[at] <= ' ' {
+				if at = f.space(at); at >= len(f.raw) {
+					return -1, false
+				}
 			}
-		}
-		if !more {
-			if at, more = f.readLead(s, p, count); at < 0 {
+		} else {
+			more := false
+			if at, more, e = f.readLead(t, p, count); at < 0 {
 				return -1, false
 			}
 			if !more {
@@ -124,13 +125,15 @@ func (f *follower) membersInStep(s *shape, l *lockstep, p int) (end int, ok bool
 				return f.close(l.node, at, count|hasScalar|distinct), ok
 			}
 		}
-		if int(count) >= len(s.leads) || !sure && !f.known(s, count) || guess && count == 4 && len(f.pending)-l.base > 2 {
-			return f.outOfStep(s, l, at, count)
+		t = t.pass(e)
+		if e == nil || !sure && !t.distinct(count+1) || guess && count == 4 && len(f.pending)-l.base > 2 {
+			return f.outOfStep(t, l, at, count)
 		}
-		l.key0, l.key1 = uint32(p)+s.leads[count].key0, uint32(p)+s.leads[count].key1
-		if !f.together(l, at) && !(sure && s.leads[count].plain && f.drop(l, p, at)) {
-			if !sure || !s.leads[count].plain || !f.isNew(l, p) {
-				return f.outOfStep(s, l, at, count)
+		plain := e.bit != allNames
+		l.key0, l.key1 = uint32(p)+uint32(e.key0), uint32(p)+uint32(e.key1)
+		if !f.together(l, at) && !(sure && plain && f.drop(l, p, at)) {
+			if !sure || !plain || !f.isNew(l, p) {
+				return f.outOfStep(t, l, at, count)
 			}
 			if p = f.add(l, p, at, count); p < 0 {
 				return -1, false
@@ -150,22 +153,22 @@ func (f *follower) membersInStep(s *shape, l *lockstep, p int) (end int, ok bool
 			return -1, false
 		}
 		if l.room < 0 {
-			return f.members(s, l.node, p, count+1), false
+			return f.members(t, l.node, p, count+1), false
 		}
 		if guess && count < 2 && len(f.pending) > pending {
 			if l.other = l.other || namesIdentity(f.raw[l.key0:l.key1]); l.other {
-				return f.members(s, l.node, p, count+1), false
+				return f.members(t, l.node, p, count+1), false
 			}
 		}
 	}
 }
 
 // outOfStep goes on without old, from member number count, whose value is at p.
-func (f *follower) outOfStep(s *shape, l *lockstep, p int, count uint32) (end int, ok bool) {
+func (f *follower) outOfStep(t trail, l *lockstep, p int, count uint32) (end int, ok bool) {
 	if p = f.value(p, uint32(l.node), count); p < 0 {
 		return -1, false
 	}
-	return f.members(s, l.node, p, count+1), false
+	return f.members(t, l.node, p, count+1), false
 }
 
 // elementsInStep reads the elements of an array.
