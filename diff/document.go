@@ -102,7 +102,7 @@ func (f *follower) parseAlong(old *Document, raw []byte) (*Document, error) {
 func (f *follower) align(old *Document, new []byte, nodes []node) bool {
 	f.indexer = indexer{raw: new, nodes: nodes, shapes: f.shapes}
 	f.alignment = alignment{f.runs[:0], f.steps[:0], f.deltas[:0]}
-	f.guess = false
+	f.guess, f.astray = false, 0
 	f.old, f.pending = old, f.pending[:0]
 	return f.fits() && f.root()
 }

@@ -14,6 +14,7 @@ type follower struct {
 	pending []delta // of steps that are not at their end
 	spare   []node  // working memory for an index that does not stay
 	guess   bool    // what is at hand is in an element that may be another one in old
+	astray  int     // how many objects in succession have got out of step
 }
 
 // An alignment is what is known of two documents before they are compared.
@@ -205,7 +206,7 @@ func (f *follower) copyAlike(l *level, from, child int, ord uint32) {
 
 const (
 	lookahead = 4 // how many members or elements of old are tried
-	lost      = 8 // but only one, after so many members that were not found
+	lost      = 8 // but only one, after so many members that were not found; or objects that got out of step
 )
 
 // member reads a member of an object at p. It looks among the next few old

@@ -100,12 +100,13 @@ func (f *follower) inStep(around *lockstep, k, p, same int, parent, ord uint32) 
 }
 
 // membersInStep reads the members of an object, p being after the bracket. ok
-// is false where they have got out of step.
+// is false where they have got out of step. Where that happened time and again, as
+// when members now come in another order, nothing is done to get back into it.
 func (f *follower) membersInStep(t trail, l *lockstep, p int) (end int, ok bool) {
 	if t.shape == nil {
 		return f.members(t, l.node, p, 0), false
 	}
-	sure, guess := f.old.nodes[l.child-1].count&distinct != 0, f.guess
+	sure, guess := f.old.nodes[l.child-1].count&distinct != 0 && f.astray < lost, f.guess
 	for count := uint32(0); ; count++ {
 		at, e := p, t.last.next
 		if e.standsAt(f.raw, p) {
@@ -121,6 +122,7 @@ func (f *follower) membersInStep(t trail, l *lockstep, p int) (end int, ok bool)
 				return -1, false
 			}
 			if !more {
+				f.astray = 0
 				ok := at-l.shift <= l.x || sure && f.dropRest(l, p)
 				return f.close(l.node, at, count|hasScalar|distinct), ok
 			}
@@ -165,6 +167,7 @@ func (f *follower) membersInStep(t trail, l *lockstep, p int) (end int, ok bool)
 
 // outOfStep goes on without old, from member number count, whose value is at p.
 func (f *follower) outOfStep(t trail, l *lockstep, p int, count uint32) (end int, ok bool) {
+	f.astray++
 	if p = f.value(p, uint32(l.node), count); p < 0 {
 		return -1, false
 	}
