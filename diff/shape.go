@@ -9,8 +9,9 @@ import "math/bits"
 // or that others have not, makes one guess wrong, or two. All this is kept from one
 // document to the next: it changes how long reading takes, and nothing else.
 
-// A lead is what stands before a member's value: in the first member after the
-// bracket, in the others after the value before.
+// A lead is what stands before a member's value: after the value before, comma and
+// all; or, in the first member, after the bracket, where there is no comma. The two
+// are never taken for each other.
 type lead struct {
 	text       []byte // a copy
 	next       *lead  // what stood behind the value, when it last was there
@@ -23,7 +24,9 @@ type lead struct {
 
 // A shape is the leads of objects that came before, one for each name.
 type shape struct {
-	leads   [maxLeads]lead // the first stands for an opening bracket
+	bracket lead           // nothing but first is next to it
+	first   lead           // of the member that last came first
+	leads   [maxLeads]lead // of all others; number 0 stands for those that are not kept
 	n       int            // how many there are, but for that
 	buckets [64]uint8
 	evicted int // the lead that was last replaced
@@ -70,7 +73,7 @@ func (x *indexer) trail(slot uint32) trail {
 	if *s == nil {
 		*s = new(shape)
 	}
-	return trail{*s, &(*s).leads[0], 1}
+	return trail{*s, &(*s).bracket, 1}
 }
 
 // standsAt reports whether there is a lead, and it is at offset p with something
@@ -85,10 +88,13 @@ func (l *lead) standsAt(raw []byte, p int) bool {
 
 // pass is the trail behind a member; l is nil where its lead is not kept.
 func (t trail) pass(l *lead) trail {
-	if l == nil {
-		return trail{t.shape, t.last, allNames}
+	switch {
+	case l != nil:
+		return trail{t.shape, l, t.names | l.bit}
+	case t.shape != nil:
+		return trail{t.shape, &t.shape.leads[0], allNames}
 	}
-	return trail{t.shape, l, t.names | l.bit}
+	return t
 }
 
 // distinct reports whether the names of count members are known to be all
@@ -101,7 +107,7 @@ func (t trail) distinct(count uint32) bool {
 // value's offset, and the lead: nil where it is not kept. Where there is no such
 // member, it returns the offset after the closing bracket and false; -1 is an error.
 func (x *indexer) readLead(t trail, p int, count uint32) (at int, more bool, l *lead) {
-	raw, from, blank := x.raw, p, x.blank
+	raw, from, spaces := x.raw, p, x.blank
 	if p = x.skipSpace(p); p >= len(raw) {
 		return -1, false, nil
 	}
@@ -137,15 +143,26 @@ func (x *indexer) readLead(t trail, p int, count uint32) (at int, more bool, l *
 	if t.shape == nil || p-from > longestLead {
 		return p, true, nil
 	}
-	if l = t.shape.find(raw[key+1:end-1], t.names); l != nil {
-		l.text = append(l.text[:0], raw[from:p]...)
-		l.key0, l.key1, l.blank = uint16(key+1-from), uint16(end-1-from), uint16(x.blank-blank)
-		if !plain {
-			l.bit = allNames
-		}
-		t.last.next = l
+	l = t.shape.find(raw[key+1:end-1], t.names)
+	if l == nil {
+		return p, true, nil
 	}
+	if !plain {
+		l.bit = allNames
+	}
+	if count == 0 {
+		l.set(",", raw[from:p], key+1-from, end-1-from, x.blank-spaces) // as it would be later
+		t.shape.first.bit, t.shape.first.next = l.bit, nil
+		l = &t.shape.first
+	}
+	l.set("", raw[from:p], key+1-from, end-1-from, x.blank-spaces)
+	t.last.next = l
 	return p, true, l
+}
+
+func (l *lead) set(comma string, text []byte, key0, key1, blank int) {
+	l.text = append(append(l.text[:0], comma...), text...)
+	l.key0, l.key1, l.blank = uint16(len(comma)+key0), uint16(len(comma)+key1), uint16(blank)
 }
 
 // find returns the lead with a name. Where there is none, it makes one, or takes
@@ -171,7 +188,8 @@ func (s *shape) find(name []byte, names uint64) *lead {
 	return l
 }
 
-// evict takes a lead out of its bucket, each in turn but for those of the names.
+// evict takes a lead out of its bucket, each in turn but for those of the names, and
+// so not that of the member that came first. There is none where one is not kept.
 func (s *shape) evict(names uint64) int {
 	free := ^names
 	if later := free &^ (1<<(s.evicted+1) - 1); later != 0 {

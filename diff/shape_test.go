@@ -3,6 +3,7 @@ package diff
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -20,14 +21,19 @@ func TestShapesChangeNothing(t *testing.T) {
 	invalid := 0
 	for i := range 6000 / slow {
 		old, text := g.pair()
-		switch i % 4 {
+		switch i % 5 {
 		case 0: // cut off, also where something is expected
 			text = text[:r.IntN(len(text)+1)]
 			text = append(bytes.Clone(text), strings.Repeat(" ", r.IntN(3))...)
 		case 1:
 			text = bytes.Clone(text)
 			text[r.IntN(len(text))] = `{}[]",: 1`[r.IntN(9)]
-		case 2:
+		case 2: // something is missing in the middle
+			if from := r.IntN(len(text)); bytes.ContainsAny(text[from:], `{}[]",:`) {
+				at := from + bytes.IndexAny(text[from:], `{}[]",:`)
+				text = slices.Delete(bytes.Clone(text), at, at+1)
+			}
+		case 3:
 			old, text = []byte("["+strings.Repeat(string(old)+",", 3)+string(text)+"]"), []byte("["+strings.Repeat(string(text)+",", 3)+string(old)+"]")
 		}
 		parsed := indexer{raw: old, shapes: kept}
@@ -76,12 +82,72 @@ func TestShapesAreBounded(t *testing.T) {
 	size := 0
 	for i := range x.shapes {
 		if s := x.shapes[i]; s != nil {
-			for _, l := range s.leads {
+			for _, l := range append(s.leads[:], s.first) {
 				size += cap(l.text)
 			}
 		}
 	}
 	if size > 64<<10 {
 		t.Errorf("%d bytes are kept", size)
+	}
+}
+
+// TestLeadsNeedCommas: a name that comes first is written as it is later, and so is
+// a name that comes twice; what is between is looked for all the same.
+func TestLeadsNeedCommas(t *testing.T) {
+	long := `{"` + strings.Repeat("n", longestLead) + `":1`
+	texts := []string{long + `,"a":1}`, long + `"a":1}`, `{"a":1,"a":1}`, `{"a":1}`, `{"a":1"a":1}`, `{"a":1,}`, `{,"a":1}`, `{"a":1,,"a":1}`, `{"a":1 ,"a":1}`, `{"b":1,"a":1}`, `{"a":1"b":1}`, `{"b":1"a":1}`}
+	x := indexer{shapes: new(shapes)}
+	for _, before := range texts {
+		for _, text := range texts {
+			for _, text := range []string{before, text} {
+				x.raw, x.nodes, x.blank, x.depth = []byte(text), nil, 0, 0
+				if got, want := x.root(), json.Valid(x.raw); got != want {
+					t.Fatalf("%s after %s: valid is %v", text, before, got)
+				}
+			}
+			doc, err := (*Differ)(nil).Parse([]byte(before))
+			if err != nil {
+				continue
+			}
+			f := follower{indexer: indexer{raw: []byte(text), shapes: x.shapes}, old: doc}
+			if got, want := f.root(), json.Valid(f.raw); got != want {
+				t.Fatalf("%s along %s: valid is %v", text, before, got)
+			}
+		}
+	}
+}
+
+// TestDistinct: whether the names of an object are known to be distinct depends on
+// nothing but that they are, and that a shape has room for them, whatever came before.
+func TestDistinct(t *testing.T) {
+	r := rand.New(rand.NewPCG(23, 24))
+	x := indexer{shapes: new(shapes)}
+	both := [2]int{}
+	for range 20_000 / slow {
+		names := r.Perm(150)[:r.IntN(75)]
+		if len(names) > 1 && r.IntN(2) == 0 {
+			names[r.IntN(len(names))] = names[r.IntN(len(names))]
+		}
+		want := len(names) > 0 && len(names) < maxLeads-1
+		var members []string
+		if r.IntN(4) == 0 { // one that is not kept comes first
+			members, want = append(members, `"`+strings.Repeat("n", longestLead)+`":0`), false
+		}
+		for i, name := range names {
+			want = want && name%50 != 49 && !slices.Contains(names[:i], name)
+			members = append(members, fmt.Sprintf(`"%d%s":0`, name, map[bool]string{true: `\n`}[name%50 == 49]))
+		}
+		x.raw, x.nodes, x.blank, x.depth = []byte("{"+strings.Join(members, ",")+"}"), nil, 0, 0
+		if !x.root() {
+			t.Fatalf("%s: invalid", x.raw)
+		}
+		if got := x.nodes[0].count&distinct != 0; got != want {
+			t.Fatalf("%s: distinct is %v", x.raw, got)
+		}
+		both[map[bool]int{true: 1}[want]]++
+	}
+	if both[0] < 1000/slow || both[1] < 1000/slow {
+		t.Errorf("%d are distinct, %d not", both[1], both[0])
 	}
 }
