@@ -1,5 +1,7 @@
 package diff
 
+import "encoding/binary"
+
 // A step is a small array or object of new that was read in step with one of
 // old: both have as many elements, or names in the same order, each once and
 // none with an escape, but for a few that only one of them has. What differs
@@ -277,12 +279,26 @@ func equalFrom(a, b []byte, same int) bool {
 	if c > 9 || d > 9 {
 		return equalScalars(a, b)
 	}
+	if !plainBefore(a, same) {
+		return equalScalars(a, b)
+	}
 	counts := c > 0 && d > 0 // or another digit before does
-	for _, e := range a[:same] {
-		if e > '9' { // an exponent
-			return equalScalars(a, b)
-		}
-		counts = counts || e > '0'
+	for i := 0; i < same && !counts; i++ {
+		counts = a[i] > '0'
 	}
 	return !counts && equalScalars(a, b)
+}
+
+// plainBefore reports whether there is no exponent in the first n bytes of a number.
+func plainBefore(a []byte, n int) bool {
+	if n <= 8 && cap(a) >= 8 {
+		w := binary.LittleEndian.Uint64(a[:8])
+		return ((w+(0x7F-'9')*ones)|w)&highs&(1<<(8*n)-1) == 0
+	}
+	for _, c := range a[:n] {
+		if c > '9' {
+			return false
+		}
+	}
+	return true
 }
