@@ -27,7 +27,8 @@ func newCheckCommand() *cobra.Command {
 		Short: "Validate a configuration and print it as understood",
 		Long: `Validate a configuration file and print the rules as they are understood, with
 their defaults. Every error is told at once, with its line, what was found and
-what is allowed. The certificate that it names is read, too.
+what is allowed. The certificate that it names is read, too; that it is not valid
+now, or ends soon, is a warning.
 
 With --probe the API is asked, too: every rule is polled a few times, as it
 would be polled, and with and without the credentials that are given. It is told
@@ -52,13 +53,19 @@ Warnings and tips are no errors.`,
 			if !ask && (len(urls) > 0 || len(header) > 0) {
 				return errors.New("--url, --header and --cookie say what to ask the API: they go with --probe")
 			}
+			doubt := ""
 			if cfg.TLS != nil {
-				if _, err := listen.LoadPair(cfg.TLS.Cert, cfg.TLS.Key); err != nil {
+				pair, err := listen.LoadPair(cfg.TLS.Cert, cfg.TLS.Key)
+				if err != nil {
 					return err
 				}
+				doubt = listen.Doubt(pair, time.Now())
 			}
 			cfg.Describe(c.OutOrStdout())
 			fmt.Fprintf(c.OutOrStdout(), "\n%s is valid\n", file)
+			if doubt != "" {
+				fmt.Fprintf(c.OutOrStdout(), "warning: tls: cert %s: %s\n", cfg.TLS.Cert, doubt)
+			}
 			if !ask {
 				return nil
 			}

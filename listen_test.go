@@ -32,6 +32,10 @@ import (
 // writePair writes a certificate for localhost that names itself, and its key,
 // and returns who trusts it.
 func writePair(t *testing.T, dir, name string) *x509.CertPool {
+	return writePairUntil(t, dir, name, time.Now().Add(24*time.Hour))
+}
+
+func writePairUntil(t *testing.T, dir, name string, end time.Time) *x509.CertPool {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -39,7 +43,7 @@ func writePair(t *testing.T, dir, name string) *x509.CertPool {
 	}
 	c := &x509.Certificate{
 		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name}, DNSNames: []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour), IsCA: true, BasicConstraintsValid: true,
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: end, IsCA: true, BasicConstraintsValid: true,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, c, c, &key.PublicKey, key)
 	if err != nil {
@@ -237,6 +241,14 @@ func TestCertificateReload(t *testing.T) {
 	if m := next(ctx, t, c); m.Type != client.TypePatch {
 		t.Errorf("who was there got %+v", m)
 	}
+
+	writePairUntil(t, dir, "third", time.Now().Add(-time.Minute))
+	r.errors.wait(t, `level=WARN msg="certificate: clients refuse it, or soon will" cert=\S+ reason="it has ended at 20`)
+	check := start(t, writeConfig(t, fmt.Sprintf("upstream: %s\ntls: {cert: %q, key: %q}\n", legacy.URL, filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem"))), "check")
+	if code := check.code(); code != 0 {
+		t.Errorf("exit code %d: %s", code, check.errors.String())
+	}
+	check.out.wait(t, ` is valid\nwarning: tls: cert \S+cert\.pem: it has ended at 20\S+Z\n$`)
 }
 
 // TestTLSInChromium holds that a page opens a socket over TLS, and an event

@@ -22,6 +22,24 @@ func LoadPair(cert, key string) (*tls.Certificate, error) {
 	return &pair, nil
 }
 
+// Doubt says why clients refuse a certificate at a time, or soon will; "" where they
+// have no reason in when it is valid.
+func Doubt(pair *tls.Certificate, now time.Time) string {
+	c := pair.Leaf
+	if c == nil { // GODEBUG=x509keypairleaf=0
+		return ""
+	}
+	switch left := c.NotAfter.Sub(now); {
+	case now.Before(c.NotBefore):
+		return "it is not valid before " + c.NotBefore.UTC().Format(time.RFC3339)
+	case left < 0:
+		return "it has ended at " + c.NotAfter.UTC().Format(time.RFC3339)
+	case left < c.NotAfter.Sub(c.NotBefore)/10:
+		return "it ends at " + c.NotAfter.UTC().Format(time.RFC3339)
+	}
+	return ""
+}
+
 // Set has connections to come be given another one.
 func (c *Certificate) Set(pair *tls.Certificate) { c.pair.Store(pair) }
 
