@@ -126,7 +126,7 @@ func (s *server) commit(cfg *config.Config, o opened) {
 	s.log.set(cfg.Log)
 	settings := listen.Settings{Proxies: cfg.ProxyProtocol, TurnedAway: s.proxy.TurnedAway, NoMemory: s.proxy.Crowded}
 	if cfg.TLS != nil {
-		s.use(o.pair, cfg.TLS.Cert)
+		s.useCertificate(o.pair, cfg.TLS.Cert)
 		settings.TLS = s.certificate.Config()
 	}
 	operator := s.newOperator(cfg)
@@ -240,12 +240,12 @@ func (s *server) look() {
 		s.log.Error("certificate not reloaded: the one before stays in use", "errors", err)
 		return
 	}
-	s.use(pair, s.cfg.TLS.Cert)
+	s.useCertificate(pair, s.cfg.TLS.Cert)
 	s.log.Info("certificate reloaded", "cert", s.cfg.TLS.Cert, "ends", s.certificate.Ends())
 }
 
-// use has connections to come be given a certificate, which was read from file.
-func (s *server) use(pair *tls.Certificate, file string) {
+// useCertificate has connections to come be given one, which was read from file.
+func (s *server) useCertificate(pair *tls.Certificate, file string) {
 	s.certificate.Set(pair)
 	if doubt := listen.Doubt(pair, time.Now()); doubt != "" {
 		s.log.Warn("certificate: clients refuse it, or soon will", "cert", file, "reason", doubt)

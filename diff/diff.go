@@ -27,9 +27,9 @@
 // value by value, over members that only one of the two has. What differs in
 // them is found in the pass that validates it, and need not be looked for again;
 // where it is too much to be worth operations, the rest is not even compared.
-// Nor is what stands between the values of a record scanned where the record
-// before had the same there: what is written like validated text is valid. That
-// makes validating a document of records faster by a third, too.
+// Nor is what stands between the values of a record scanned where the same last stood
+// behind that member: what is written like validated text is valid. That makes
+// validating a document of records faster by a third, too.
 //
 // The second (patcher) walks both indexes together, and the runs tell it what
 // to skip. So an array of ten thousand elements of which three are new is three

@@ -206,7 +206,7 @@ func (f *follower) copyAlike(l *level, from, child int, ord uint32) {
 
 const (
 	lookahead = 4 // how many members or elements of old are tried
-	lost      = 8 // but only one, after so many members that were not found; or objects that got out of step
+	lost      = 8 // after so many in succession that were not found, only one is; for objects out of step, none
 )
 
 // member reads a member of an object at p. It looks among the next few old

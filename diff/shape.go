@@ -189,7 +189,8 @@ func (s *shape) find(name []byte, names uint64) *lead {
 }
 
 // evict takes a lead out of its bucket, each in turn but for those of the names, and
-// so not that of the member that came first. There is none where one is not kept.
+// returns its number; 0 where that leaves none, as when a member's lead is not kept.
+// So the name of first keeps its bit for as long as first is in use.
 func (s *shape) evict(names uint64) int {
 	free := ^names
 	if later := free &^ (1<<(s.evicted+1) - 1); later != 0 {
