@@ -74,6 +74,7 @@ func TestWhyNothingWasPushed(t *testing.T) {
 		}
 		rule := rule()
 		rule.Differ, rule.ConfirmShrink = differ, 0.5
+		u.answer(steps[0].answer) // to watch is to poll
 		watch := mustWatch(t, p, Request{Rule: rule, URL: "/x"})
 		defer watch.Close()
 		for i, s := range steps {
